@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+namespace red {
+
+enum class LogLevel { Debug, Info, Warning, Error, Off };
+
+/// Sets up the process' one log. Commands log warnings to stderr (`red-connector: warning: …`), a
+/// daemon to its file. Messages never hold secrets. Not thread-safe; call before threads start.
+/// Throws Error{LocalIo} if the file cannot be opened.
+void open_log(LogLevel level, const std::optional<std::filesystem::path>& file);
+
+bool log_enabled(LogLevel level) noexcept;
+
+/// Thread-safe, never throws.
+void log(LogLevel level, std::string_view message) noexcept;
+
+}  // namespace red

@@ -1,0 +1,5 @@
+#pragma once
+
+namespace red {
+class MountedTree;  // being written
+}
