@@ -39,15 +39,14 @@ void open_log(LogLevel level, const std::optional<std::filesystem::path>& file) 
       logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
       logger->flush_on(spdlog::level::info);
     } else {
-      logger = std::make_shared<spdlog::logger>(
-          "red", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+      logger = std::make_shared<spdlog::logger>("red",
+                                                std::make_shared<spdlog::sinks::stderr_sink_mt>());
       logger->set_pattern("red-connector: %l: %v");
     }
     logger->set_level(to_spdlog(level));
     spdlog::set_default_logger(std::move(logger));
   } catch (const spdlog::spdlog_ex& failure) {
-    throw Error(ErrorKind::LocalIo,
-                "cannot open the log file: " + std::string(failure.what()));
+    throw Error(ErrorKind::LocalIo, "cannot open the log file: " + std::string(failure.what()));
   }
 }
 

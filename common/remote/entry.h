@@ -37,9 +37,7 @@ struct Entry {
   std::string content_type;           ///< empty if not told
   bool modified_is_exact = false;     ///< modified has full HTTP precision (seconds)
 
-  Version version() const {
-    return {etag, modified_is_exact ? modified : std::nullopt, size};
-  }
+  Version version() const { return {etag, modified_is_exact ? modified : std::nullopt, size}; }
 };
 
 }  // namespace red

@@ -8,8 +8,8 @@
 namespace red {
 
 /// A path below what the access data names; `RemotePath{}` is that very thing, file or directory.
-/// Components are raw bytes, never empty, ".", "..", and hold neither '/' nor NUL: a RemotePath that
-/// leads out of its root cannot be written.
+/// Components are raw bytes, never empty, ".", "..", and hold neither '/' nor NUL: a RemotePath
+/// that leads out of its root cannot be written.
 class RemotePath {
  public:
   RemotePath() = default;

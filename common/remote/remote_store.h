@@ -28,8 +28,8 @@ struct ByteRange {
 /// What the first answer to a read tells, before any byte.
 struct ReadAnswer {
   std::uint64_t offset = 0;  ///< where the bytes that follow begin
-  /// True if this is the body of a range; false if the server sends the whole file from 0 on, either
-  /// because nothing else was asked or because it does not serve ranges.
+  /// True if this is the body of a range; false if the server sends the whole file from 0 on,
+  /// either because nothing else was asked or because it does not serve ranges.
   bool is_range = false;
   bool ranges_supported = false;  ///< whether later reads of ranges can work
   Version version;                ///< as far as the answer tells it; its size is the whole file's
@@ -47,7 +47,8 @@ class ReadSink {
   /// again, or not from that offset, returns false). False ends the read with Error{Cancelled}.
   virtual bool begin(const ReadAnswer& answer) = 0;
 
-  /// The next bytes, at `offset`. False ends the read with Error{Cancelled}: nothing more is wanted.
+  /// The next bytes, at `offset`. False ends the read with Error{Cancelled}: nothing more is
+  /// wanted.
   virtual bool receive(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
   /// Exactly once, last: null after the last byte of the range (or file), else why it ended early.
@@ -78,7 +79,8 @@ class Uploader {
 
   /// Sends one file and returns when the server has it; an existing one is replaced. Blocks,
   /// thread-safe.
-  virtual void upload(const RemotePath& path, ByteSource& source, const RequestContext& context) = 0;
+  virtual void upload(const RemotePath& path, ByteSource& source,
+                      const RequestContext& context) = 0;
 
   /// Makes the directory; one that exists already is success. Its parent must exist.
   virtual void make_directory(const RemotePath& path, const RequestContext& context) = 0;
@@ -87,8 +89,8 @@ class Uploader {
 /// What a store is opened for; one value per function of the CLI specification.
 enum class Purpose { ReceiveFile, ReceiveDir, MountDir, SendFile, SendDir };
 
-/// A tree of remote files, or one file: what any protocol offers. Blocking calls are thread-safe and
-/// meant for worker threads; all errors are red::Error.
+/// A tree of remote files, or one file: what any protocol offers. Blocking calls are thread-safe
+/// and meant for worker threads; all errors are red::Error.
 class RemoteStore {
  public:
   virtual ~RemoteStore() = default;

@@ -29,15 +29,16 @@ struct RetryPolicy {
 };
 
 /// The pause before try number `next_try` (2 is the first repetition): exponential from 100 ms with
-/// full jitter (at least half), or what the server asked for. Nothing if there is to be no more try.
+/// full jitter (at least half), or what the server asked for. Nothing if there is to be no more
+/// try.
 std::optional<std::chrono::milliseconds> pause_before(const RetryPolicy& policy, int next_try,
                                                       Duration since_first_try,
-                                                      const Error& last_error,
-                                                      TimePoint now, TimePoint deadline);
+                                                      const Error& last_error, TimePoint now,
+                                                      TimePoint deadline);
 
 /// A store whose calls are tried again by the policy. Reads resume where they broke, provided that
-/// the content is proved to be the same; else the sink is offered to begin again from 0. Uploads are
-/// tried again unless the store reports them as not repeatable (Error that is not retryable).
+/// the content is proved to be the same; else the sink is offered to begin again from 0. Uploads
+/// are tried again unless the store reports them as not repeatable (Error that is not retryable).
 /// `timer` must outlive the store and its files.
 std::unique_ptr<RemoteStore> with_retries(std::unique_ptr<RemoteStore> store, RetryPolicy policy,
                                           Timer& timer);
