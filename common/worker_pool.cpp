@@ -7,17 +7,19 @@ namespace red {
 WorkerPool::WorkerPool(std::size_t max_threads)
     : max_threads_(std::max<std::size_t>(max_threads, 1)) {}
 
-WorkerPool::~WorkerPool() {
+void WorkerPool::stop() {
   std::deque<std::function<void()>> dropped_demand;
   std::deque<std::function<void()>> dropped_background;
+  std::vector<std::thread> threads;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     dropped_demand.swap(demand_);
     dropped_background.swap(background_);
+    threads.swap(threads_);
   }
   changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads) thread.join();
 }
 
 bool WorkerPool::submit(Priority priority, std::function<void()> task) {

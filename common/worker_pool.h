@@ -17,13 +17,16 @@ namespace red {
 class WorkerPool {
  public:
   explicit WorkerPool(std::size_t max_threads);
-  /// Queued tasks are dropped (their destructors run); running ones are waited for: stop what they
-  /// wait for first.
-  ~WorkerPool();
+  ~WorkerPool() { stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// `task` must not throw. A background task is refused (false) when too many are queued.
+  /// Queued tasks are dropped (their destructors run), later ones refused, running ones waited for:
+  /// end what they wait for first. Not to be called from a task.
+  void stop();
+
+  /// `task` must not throw. False: refused, because the pool has
+  /// stopped or, in the background, because too many are queued.
   bool submit(Priority priority, std::function<void()> task);
 
  private:

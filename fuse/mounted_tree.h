@@ -1,5 +1,178 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/cache/block_cache.h"
+#include "common/cache/cached_file.h"
+#include "common/remote/remote_store.h"
+#include "common/timer.h"
+#include "common/worker_pool.h"
+#include "fuse/directory_listing.h"
+#include "fuse/open_file.h"
+
 namespace red {
-class MountedTree;  // being written
-}
+
+/// Names a file or directory towards the kernel. Made from the path, so that a directory entry has
+/// its number before anybody has looked it up.
+using NodeId = std::uint64_t;
+inline constexpr NodeId kRootNode = 1;
+
+struct Attributes {
+  NodeId node = 0;  ///< 0: there is no such name
+  EntryKind kind = EntryKind::File;
+  std::uint64_t size = 0;  ///< bytes; 0 also while it is unknown
+  FileTime modified{};
+  Duration valid_for{};  ///< how long the kernel may believe this
+};
+
+/// A RemoteStore as a read-only file system, without FUSE: every call returns at once and answers
+/// through its reply, at once if the answer is known, else from another thread. Every reply is
+/// called exactly once, without any lock held. Null error: success.
+class MountedTree {
+ public:
+  struct Options {
+    std::uint64_t cache_bytes = 256 * 1024 * 1024;
+    bool keep_cache = true;  ///< false: nothing is kept between reads
+    Duration attribute_lifetime = std::chrono::seconds(60);
+    Duration request_limit = std::chrono::seconds(30);  ///< for a read, a stat, a listing
+  };
+  using AttributesReply = std::function<void(const Error* error, const Attributes& attributes)>;
+  using ListingReply =
+      std::function<void(const Error* error, std::shared_ptr<DirectoryListing> listing)>;
+  using TextReply = std::function<void(const Error* error, const std::string& text)>;
+  struct Opened {
+    std::shared_ptr<OpenFile> file;
+    bool keep_page_cache = false;  ///< what the kernel has of the file is still right
+    bool direct_io = false;        ///< the size that the kernel was told is not to be trusted
+  };
+  using OpenReply = std::function<void(const Error* error, Opened opened)>;
+  /// Told what the kernel has to forget: an entry of a directory and the node it led to. Called
+  /// from a worker thread.
+  using Invalidation = std::function<void(NodeId directory, const std::string& name, NodeId node)>;
+
+  /// `timer` must outlive the tree.
+  MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const Options& options);
+  ~MountedTree();
+  MountedTree(const MountedTree&) = delete;
+  MountedTree& operator=(const MountedTree&) = delete;
+
+  /// Lists the root; throws if that is not possible. Blocks.
+  void load_root();
+  void set_invalidation(Invalidation invalidation);
+  /// Ends everything that waits for the network and joins the worker threads; later calls fail.
+  void shut_down();
+
+  /// Each success with a node counts one lookup, which forget() takes back.
+  void lookup(NodeId directory, const std::string& name, AttributesReply reply);
+  void forget(NodeId node, std::uint64_t lookups);
+  void get_attributes(NodeId node, AttributesReply reply);
+
+  void open_directory(NodeId directory, ListingReply reply);
+  /// The attributes of an entry of an opened directory, counted as a lookup; nothing if they would
+  /// have to be fetched.
+  std::optional<Attributes> enter(NodeId directory, DirectoryListing& listing, std::size_t index);
+  /// The number that a child has or will have.
+  NodeId number_of(NodeId directory, std::string_view name) const;
+  NodeId parent_of(NodeId node) const;
+
+  void open(NodeId node, OpenReply reply);
+
+  static const std::vector<std::string_view>& extended_attribute_names();
+  /// Error NotFound for a name or value that does not exist.
+  void get_extended_attribute(NodeId node, std::string_view name, TextReply reply);
+
+  std::uint64_t cache_bytes_in_use() const { return cache_.bytes_in_use(); }
+  std::uint64_t cache_bytes_bound() const { return cache_.max_bytes(); }
+  Duration request_limit() const { return options_.request_limit; }
+  Timer& timer() const { return timer_; }
+
+ private:
+  /// The content of a file that is or was open.
+  struct Content {
+    ContentId id = 0;
+    Version version;
+    std::string content_type;
+    TimePoint checked{};  ///< when the server last confirmed it
+    std::weak_ptr<CachedFile> file;
+    ContentId in_page_cache = 0;
+  };
+  struct Directory {
+    std::shared_ptr<DirectoryListing> listing;
+    bool is_loading = false;
+    std::vector<ListingReply> waiting;
+    /// Names that the listing does not show but that were asked for one by one.
+    std::map<std::string, ChildEntry, std::less<>> unlisted;
+    std::map<std::string, TimePoint, std::less<>> absent;
+  };
+  struct Node {
+    NodeId parent = 0;
+    std::string name;
+    EntryKind kind = EntryKind::File;
+    std::uint64_t lookups = 0;
+    std::uint32_t children = 0;
+    std::unique_ptr<Directory> directory;
+    std::unique_ptr<Content> content;
+  };
+
+  // With mutex_ held:
+  Node& node_at(NodeId id);
+  NodeId find_or_add_child(NodeId directory, std::string_view name, EntryKind kind);
+  RemotePath path_of(NodeId id) const;
+  ChildEntry* entry_of(NodeId directory, std::string_view name);
+  Attributes attributes_of(NodeId id);
+  Attributes root_attributes() const;
+  void erase_if_unused(NodeId id);
+  void store_stat(NodeId directory, const std::string& name, const std::optional<Entry>& found);
+  void charge(std::int64_t bytes);
+
+  // Without it:
+  void load_listing(NodeId directory, ListingReply reply);
+  void listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries);
+  void lookup_listed(NodeId directory, const std::string& name, AttributesReply reply);
+  /// The attributes of a child, counted as a lookup, if they are known and complete.
+  std::optional<Attributes> enter_complete(NodeId directory, const std::string& name);
+  /// The same, from the server if need be.
+  void complete_child(NodeId directory, const std::string& name, AttributesReply reply);
+  void stat_child(NodeId directory, const std::string& name, Priority priority,
+                  std::function<void(const Error*)> done);
+  void stat_siblings_ahead(NodeId directory, const std::string& name);
+  void finish_open(NodeId node, bool confirmed, OpenReply reply);
+  void answered(NodeId node, const ReadAnswer& answer);
+  void failed(NodeId node, const Error& error);
+  RequestContext context(Priority priority) const;
+  bool run_on_worker(Priority priority, std::function<void()> task);
+
+  /// Each blocks on one request for metadata; half of them, those for the background, are as many
+  /// requests as servers like to have at a time.
+  static constexpr std::size_t kMaxWorkers = 64;
+
+  const Options options_;
+  Timer& timer_;
+  const FileTime mounted_at_;
+  std::stop_source stop_;
+  BlockCache cache_;
+  ReadAheadBudget read_ahead_;
+  const std::unique_ptr<RemoteStore> store_;
+  WorkerPool workers_{kMaxWorkers};
+  Invalidation invalidation_;  ///< set once, before the first request
+
+  mutable std::mutex mutex_;
+  // guarded by mutex_
+  std::unordered_map<NodeId, Node> nodes_;
+  std::map<std::pair<NodeId, std::string>, std::vector<std::function<void(const Error*)>>>
+      stats_waiting_;
+  ContentId next_content_ = 1;
+};
+
+}  // namespace red

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -47,6 +48,8 @@ struct HttpRequest {
   bool own_connection = false;
   /// Never use a connection that was used before (after one went silent).
   bool fresh_connection = false;
+  /// Without credentials and option headers: the URL is a remembered redirect target elsewhere.
+  bool anonymous = false;
 };
 
 struct HttpResponseHead {

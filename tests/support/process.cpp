@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,7 +90,8 @@ pid_t spawn(const Command& command, const Streams& streams, bool own_terminal) {
 }
 
 std::optional<int> wait_until(pid_t pid, Clock::time_point end) {
-  const FileDescriptor process(::pidfd_open(pid, 0));
+  // Debian 12's declaration of pidfd_open() is not for C++.
+  const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process) fail("pidfd_open");
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
   pollfd ended{process.get(), POLLIN, 0};

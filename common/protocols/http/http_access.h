@@ -1,11 +1,15 @@
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
+#include <vector>
 
+#include "common/json/field_table.h"
+#include "common/json/json_document.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
+#include "common/protocols/shared_fields.h"
+#include "common/remote/access_options.h"
+#include "common/remote/remote_store.h"
 
 namespace red {
 
@@ -14,6 +18,14 @@ struct HttpAccess {
   Url url;
   std::string method = "GET";  ///< GET, PUT or POST
   HttpClientOptions client;
+  AccessOptions options;
 };
+
+/// Checks the access data for one purpose and completes it with the site's defaults. Throws
+/// Error{InvalidAccess} with everything that is wrong, one line each.
+HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site);
+
+/// Every key of the form.
+const std::vector<FieldDescription>& http_fields();
 
 }  // namespace red

@@ -1,0 +1,309 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+
+#include "common/json/nearest_name.h"
+
+namespace red {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kSubcommands{
+    Subcommand{"cli-version", Action::PrintCliVersion, Purpose::ReceiveFile, false, false, false,
+               "print the version of the RED connector interface",
+               "Prints 1, the version of the RED Connector CLI specification that is served.\n"
+               "The version of this program: --version.\n"},
+    Subcommand{"receive-file", Action::Transfer, Purpose::ReceiveFile, true, true, false,
+               "download a file to PATH",
+               "Downloads the file that ACCESS names to PATH. PATH appears when the whole file is\n"
+               "there; an existing file is replaced.\n"
+               "\n"
+               "Example:\n"
+               "  echo '{\"url\": \"https://example.com/scan.nii.gz\"}' > access.json\n"
+               "  red-connector receive-file access.json scan.nii.gz\n"},
+    Subcommand{
+        "receive-file-validate", Action::Validate, Purpose::ReceiveFile, true, false, false,
+        "check what receive-file needs",
+        "Checks the access data, connects, authenticates and looks whether the file exists.\n"
+        "Nothing is downloaded.\n"
+        "\n"
+        "Example:\n"
+        "  red-connector receive-file-validate access.json && echo good\n"},
+    Subcommand{"receive-dir", Action::Transfer, Purpose::ReceiveDir, true, true, true,
+               "download a directory into PATH",
+               "Downloads the directory that ACCESS names into the directory PATH. With a CWL\n"
+               "listing: exactly what it names, sizes and checksums verified. Without one: what\n"
+               "the server shows (WebDAV, or its index pages).\n"
+               "\n"
+               "Examples:\n"
+               "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
+               "  red-connector receive-dir access.json study\n"
+               "  red-connector receive-dir access.json study --listing listing.json\n"},
+    Subcommand{"receive-dir-validate", Action::Validate, Purpose::ReceiveDir, true, false, true,
+               "check what receive-dir needs",
+               "Checks the access data, connects, authenticates and looks whether the directory\n"
+               "exists; with a listing also whether the first 64 files that it names exist.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector receive-dir-validate access.json --listing listing.json\n"},
+    Subcommand{"mount-dir", Action::Mount, Purpose::MountDir, true, true, false,
+               "mount a directory at PATH, read-only",
+               "Mounts the directory that ACCESS names at the empty directory PATH (made if it is\n"
+               "missing) and returns when it can be listed. Programs read it like a local one;\n"
+               "only what they read is fetched. umount-dir ends it.\n"
+               "\n"
+               "Examples:\n"
+               "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
+               "  red-connector mount-dir access.json /mnt/study\n"
+               "  ls /mnt/study\n"
+               "  red-connector umount-dir /mnt/study\n"
+               "\n"
+               "  # stay in the terminal, log there, unmount on Ctrl-C\n"
+               "  red-connector mount-dir --foreground access.json /mnt/study\n"},
+    Subcommand{"mount-dir-validate", Action::Validate, Purpose::MountDir, true, false, false,
+               "check what mount-dir needs",
+               "Checks the access data and /dev/fuse, connects, authenticates and looks whether\n"
+               "the directory exists. Nothing is mounted.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector mount-dir-validate access.json\n"},
+    Subcommand{"umount-dir", Action::Unmount, Purpose::MountDir, false, true, false,
+               "end the mount at PATH",
+               "Ends the mount at PATH within 10 seconds, and removes the directory if mount-dir\n"
+               "made it. Files that are still open keep working until they are closed; the\n"
+               "processes that hold them are named on stderr.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector umount-dir /mnt/study\n"},
+    Subcommand{"send-file", Action::Transfer, Purpose::SendFile, true, true, false,
+               "upload the file PATH",
+               "Uploads the local file PATH to where ACCESS says. An existing file is replaced.\n"
+               "\n"
+               "Example:\n"
+               "  cat > access.json <<'END'\n"
+               "  {\"url\": \"https://example.com/results/out.csv\", \"method\": \"PUT\",\n"
+               "   \"auth\": {\"username\": \"ada\", \"password\": \"…\"}}\n"
+               "  END\n"
+               "  red-connector send-file access.json out.csv\n"},
+    Subcommand{"send-file-validate", Action::Validate, Purpose::SendFile, true, false, false,
+               "check what send-file needs",
+               "Checks the access data, connects and authenticates. Nothing is sent.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector send-file-validate access.json\n"},
+    Subcommand{"send-dir", Action::Transfer, Purpose::SendDir, true, true, true,
+               "upload the directory PATH",
+               "Uploads what is in the local directory PATH, which is made on the server if it is\n"
+               "missing there. With a CWL listing: exactly what it names, after its sizes and\n"
+               "checksums have been found right. Symbolic links are followed.\n"
+               "\n"
+               "Example:\n"
+               "  echo '{\"url\": \"https://example.com/dav/results/\"}' > access.json\n"
+               "  red-connector send-dir access.json results\n"},
+    Subcommand{"send-dir-validate", Action::Validate, Purpose::SendDir, true, false, true,
+               "check what send-dir needs",
+               "Checks the access data (and the listing), connects and authenticates. Nothing is\n"
+               "sent.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector send-dir-validate access.json\n"},
+    Subcommand{"mounts", Action::PrintMounts, Purpose::MountDir, false, false, false,
+               "list what is mounted",
+               "Lists your mounts: path, source, process, age and use of the cache.\n"},
+};
+
+/// Everything that CLI11 fills. All options belong to the program, not to a subcommand: they may
+/// stand before it and after it, as the specification's examples have them.
+struct Raw {
+  std::string access_file;
+  std::string path;
+  std::string listing_file;
+  std::string log_file;
+  bool help = false;
+  bool version = false;
+  bool verbose = false;
+  bool quiet = false;
+  bool foreground = false;
+  bool debug = false;
+};
+
+void declare_options(CLI::App& app, Raw& raw) {
+  app.set_help_flag();
+  app.add_flag("-h,--help", raw.help);
+  app.add_flag("--version", raw.version);
+  app.add_flag("-v,--verbose", raw.verbose);
+  app.add_flag("-q,--quiet", raw.quiet);
+  app.add_flag("--foreground", raw.foreground);
+  app.add_flag("--debug", raw.debug);
+  app.add_option("--listing", raw.listing_file);
+  app.add_option("--log-file", raw.log_file);
+  app.fallthrough();
+}
+
+void declare_subcommands(CLI::App& app, Raw& raw) {
+  app.require_subcommand(0, 1);
+  for (const Subcommand& row : kSubcommands) {
+    CLI::App* subcommand = app.add_subcommand(std::string(row.name));
+    subcommand->set_help_flag();
+    if (row.takes_access) subcommand->add_option("ACCESS", raw.access_file);
+    if (row.takes_path) subcommand->add_option("PATH", raw.path);
+  }
+}
+
+const Subcommand* find_subcommand(std::string_view name) {
+  const auto* row = std::find_if(kSubcommands.begin(), kSubcommands.end(),
+                                 [&](const Subcommand& each) { return each.name == name; });
+  return row == kSubcommands.end() ? nullptr : row;
+}
+
+std::string usage_line(const Subcommand& row) {
+  std::string line(row.name);
+  if (row.takes_listing) line += " [--listing LISTING]";
+  if (row.action == Action::Mount) line += " [--foreground] [--debug]";
+  if (row.takes_access) line += " ACCESS";
+  if (row.takes_path) line += " PATH";
+  return line;
+}
+
+constexpr std::string_view kCommonOptions =
+    "  -v, --verbose      say more about what happens\n"
+    "  -q, --quiet        errors only: no warnings, no progress bar\n"
+    "  --log-file FILE    log to FILE\n"
+    "  -h, --help         this text; after a subcommand: about the subcommand\n"
+    "  --version          the version of this program\n";
+
+std::string help_for_program(std::string_view program) {
+  std::string text =
+      "Moves data between a server and this machine, or mounts a directory of a server.\n"
+      "\n"
+      "Usage: " +
+      std::string(program) +
+      " SUBCOMMAND [OPTIONS] [ACCESS] [PATH]\n"
+      "\n"
+      "ACCESS is a JSON file that says where the data is and how to get at it:\n"
+      "  {\"url\": \"https://example.com/data/\", \"auth\": {\"username\": \"ada\", \"password\": "
+      "\"…\"}}\n"
+      "\n"
+      "Subcommands:\n";
+  constexpr std::size_t kColumn = 24;
+  for (const Subcommand& row : kSubcommands) {
+    std::string name(row.name);
+    name.resize(kColumn, ' ');
+    text += "  " + name + std::string(row.summary) + "\n";
+  }
+  return text + "\nOptions:\n" + std::string(kCommonOptions) +
+         "A path that begins with - stands after --.\n"
+         "\n"
+         "Examples:\n"
+         "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
+         "  red-connector mount-dir access.json /mnt/study     # read it as if it were local\n"
+         "  red-connector umount-dir /mnt/study\n"
+         "  red-connector receive-dir access.json ./study      # or copy it\n"
+         "  red-connector receive-dir --help\n"
+         "\n"
+         "The manual, with all keys of the access data and all exit codes: man red-connector\n";
+}
+
+std::string help_for_subcommand(std::string_view program, const Subcommand& row) {
+  std::string text = "Usage: " + std::string(program) + " " + usage_line(row) + "\n\n" +
+                     std::string(row.help) + "\nOptions:\n";
+  if (row.takes_listing) {
+    text += "  --listing LISTING  JSON file with a CWL directory listing\n";
+  }
+  if (row.action == Action::Mount) {
+    text +=
+        "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
+        "  --debug            log every request of the kernel; with --foreground in the terminal\n";
+  }
+  return text + std::string(kCommonOptions);
+}
+
+/// Points to the help for what was tried.
+[[noreturn]] void fail(std::string_view program, const Subcommand* row, const std::string& reason) {
+  const std::string subcommand = row ? " " + std::string(row->name) : std::string();
+  throw Error(ErrorKind::Usage, (row ? std::string(row->name) + ": " : std::string()) + reason +
+                                    "\nTry: " + std::string(program) + subcommand + " --help");
+}
+
+std::string reason_of_extras(const std::vector<std::string>& extras, const Subcommand* row) {
+  const std::string& first = extras.front();
+  if (first.size() > 1 && first.front() == '-') return "unknown option " + first;
+  if (row) return "unexpected argument \"" + first + "\"";
+  std::vector<std::string_view> names;
+  for (const Subcommand& each : kSubcommands) names.push_back(each.name);
+  const std::string_view nearest = nearest_name(first, names);
+  return "unknown subcommand \"" + first + "\"" +
+         (nearest.empty() ? std::string() : "; did you mean " + std::string(nearest) + "?");
+}
+
+/// What is wrong with the combination; empty if nothing is.
+std::string_view fault_of(const Raw& raw, const Subcommand& row) {
+  const bool mounts = row.action == Action::Mount;
+  if (row.takes_access && raw.access_file.empty()) return "ACCESS is missing";
+  if (row.takes_path && raw.path.empty()) return "PATH is missing";
+  if (!raw.listing_file.empty() && !row.takes_listing) return "takes no --listing";
+  if (raw.foreground && !mounts) return "takes no --foreground";
+  if (raw.debug && !mounts) return "takes no --debug";
+  if (raw.verbose && raw.quiet) return "--verbose and --quiet contradict each other";
+  return {};
+}
+
+Invocation to_invocation(const Raw& raw, const Subcommand& row) {
+  Invocation invocation;
+  invocation.subcommand = &row;
+  invocation.access_file = raw.access_file;
+  invocation.local_path = raw.path;
+  if (!raw.listing_file.empty()) invocation.listing_file = raw.listing_file;
+  // A daemon leaves the working directory.
+  if (!raw.log_file.empty()) invocation.log_file = fs::absolute(raw.log_file);
+  invocation.verbose = raw.verbose;
+  invocation.quiet = raw.quiet;
+  invocation.foreground = raw.foreground;
+  invocation.debug = raw.debug;
+  return invocation;
+}
+
+const Subcommand* parsed_subcommand(const CLI::App& app) {
+  const auto parsed = app.get_subcommands();
+  return parsed.empty() ? nullptr : find_subcommand(parsed.front()->get_name());
+}
+
+void parse(CLI::App& app, std::string_view program, const std::vector<std::string>& arguments) {
+  app.allow_extras();
+  try {
+    // CLI11 takes them from the back.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& failure) {
+    fail(program, parsed_subcommand(app), failure.what());
+  }
+}
+
+}  // namespace
+
+std::span<const Subcommand> subcommands() { return kSubcommands; }
+
+std::variant<Invocation, AnswerText> parse_command_line(std::string_view program,
+                                                        const std::vector<std::string>& arguments) {
+  Raw raw;
+  CLI::App app;
+  declare_options(app, raw);
+  declare_subcommands(app, raw);
+  parse(app, program, arguments);
+
+  const Subcommand* row = parsed_subcommand(app);
+  if (raw.version) return "red-connector " RED_CONNECTORS_VERSION "\n";
+  if (raw.help) return row ? help_for_subcommand(program, *row) : help_for_program(program);
+  if (const auto extras = app.remaining(true); !extras.empty()) {
+    fail(program, row, reason_of_extras(extras, row));
+  }
+  if (!row) fail(program, nullptr, "no subcommand");
+  if (const std::string_view fault = fault_of(raw, *row); !fault.empty()) {
+    fail(program, row, std::string(fault));
+  }
+  return to_invocation(raw, *row);
+}
+
+}  // namespace red

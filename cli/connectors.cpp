@@ -1,0 +1,82 @@
+#include "cli/connectors.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/net/curl_http_client.h"
+#include "common/protocols/http/http_access.h"
+#include "common/protocols/http/http_store.h"
+
+namespace red {
+namespace {
+
+Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  HttpAccess access = read_http_access(std::move(document), purpose, site);
+  AccessOptions options = access.options;
+  std::string location = access.url.to_display();
+  return {std::move(options), std::move(location), [access = std::move(access)] {
+            return std::make_unique<HttpStore>(access,
+                                               std::make_shared<CurlHttpClient>(access.client));
+          }};
+}
+
+struct Connector {
+  std::string_view name;  ///< of the executable
+  std::string_view key;   ///< by which red-connector tells the protocol
+  Remote (*prepare)(JsonDocument, Purpose, const SiteOptions&);
+};
+
+/// The table of connectors: a protocol is served when it has its row here.
+constexpr std::array kConnectors{
+    Connector{"red-connector-http", "url", prepare_http},
+};
+
+/// Installed as links, so that a container image built for them needs no change later.
+constexpr std::array<std::string_view, 5> kNotServedYet{
+    "red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send",
+    "red-connector-ssh", "red-connector-xnat-http"};
+
+struct FutureKey {
+  std::string_view key;
+  std::string_view protocol;
+};
+constexpr std::array kFutureKeys{FutureKey{"host", "SFTP"}, FutureKey{"baseUrl", "XNAT"}};
+
+const Connector* find_by_name(std::string_view name) {
+  const auto* row = std::find_if(kConnectors.begin(), kConnectors.end(),
+                                 [&](const Connector& each) { return each.name == name; });
+  return row == kConnectors.end() ? nullptr : row;
+}
+
+const Connector& find_by_access(const JsonValue& access) {
+  for (const Connector& row : kConnectors) {
+    if (access.find(row.key)) return row;
+  }
+  for (const FutureKey& future : kFutureKeys) {
+    if (access.find(future.key)) {
+      throw Error(ErrorKind::Unsupported, "the access data is for " + std::string(future.protocol) +
+                                              ", which this version does not serve yet");
+    }
+  }
+  // What has none of the keys is most likely a form of the first protocol with a mistake in it: its
+  // table names the mistake.
+  return kConnectors.front();
+}
+
+}  // namespace
+
+void check_is_served(std::string_view connector) {
+  if (std::find(kNotServedYet.begin(), kNotServedYet.end(), connector) != kNotServedYet.end()) {
+    throw Error(ErrorKind::Unsupported, "this version does not serve this connector yet");
+  }
+}
+
+Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose purpose,
+                      const SiteOptions& site) {
+  check_is_served(connector);
+  const Connector* named = find_by_name(connector);
+  const Connector& row = named ? *named : find_by_access(access.root);
+  return row.prepare(std::move(access), purpose, site);
+}
+
+}  // namespace red

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+
+#include "common/remote/remote_store.h"
+#include "transfer/listing.h"
+
+namespace red {
+
+/// A validation looks at that many files of a listing.
+inline constexpr std::size_t kMaxCheckedFiles = 64;
+
+/// Looks whether the first files that the listing names exist below the store's root, many at a
+/// time. Throws Error{NotFound} with a line for each that is missing, or the first other error.
+void check_listed_files(RemoteStore& store, const Listing& listing, const RequestContext& context);
+
+}  // namespace red

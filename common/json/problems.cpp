@@ -1,0 +1,53 @@
+#include "common/json/problems.h"
+
+#include "common/error.h"
+
+namespace red {
+namespace {
+
+std::string escaped(std::string_view key) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string text;
+  for (const char c : key) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '~') {
+      text += "~0";
+    } else if (c == '/') {
+      text += "~1";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      text += "\\u00";
+      text += kHex[byte >> 4];
+      text += kHex[byte & 0xf];
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string JsonPlace::pointer() const {
+  if (!parent_) return {};
+  return parent_->pointer() + "/" + (is_index_ ? std::to_string(index_) : escaped(key_));
+}
+
+std::string JsonPlace::text() const { return parent_ ? pointer() : "(top level)"; }
+
+void Problems::add(std::string_view where, std::string_view text) {
+  ++count_;
+  if (lines_.size() < kMaxLines) lines_.push_back(std::string(where) + ": " + std::string(text));
+}
+
+void Problems::throw_if_any(std::string_view document) const {
+  if (empty()) return;
+  std::string message = std::string(document) + " is invalid: " + std::to_string(count_) +
+                        (count_ == 1 ? " problem" : " problems");
+  for (const std::string& line : lines_) message += "\n" + line;
+  if (count_ > lines_.size()) {
+    message += "\n… and " + std::to_string(count_ - lines_.size()) + " more";
+  }
+  throw Error(ErrorKind::InvalidAccess, message);
+}
+
+}  // namespace red

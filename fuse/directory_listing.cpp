@@ -1,0 +1,71 @@
+#include "fuse/directory_listing.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace red {
+
+Version ChildEntry::version() const {
+  return {etag, modified_is_exact ? std::optional(modified) : std::nullopt, size};
+}
+
+bool ChildEntry::is_complete(TimePoint now) const {
+  return kind == EntryKind::Directory || (now < valid_until && (size || size_is_untold));
+}
+
+DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_time,
+                                   TimePoint valid_until)
+    : by_name_(entries.size()), valid_until_(valid_until) {
+  entries_.reserve(entries.size());
+  for (Entry& entry : entries) {
+    ChildEntry child;
+    child.name = std::move(entry.name);
+    child.name.shrink_to_fit();
+    child.etag = std::move(entry.etag);
+    child.size = entry.size;
+    child.modified = entry.modified.value_or(default_time);
+    child.modified_is_exact = entry.modified && entry.modified_is_exact;
+    child.kind = entry.kind;
+    if (entry.size) child.valid_until = valid_until;
+    footprint_ +=
+        sizeof(ChildEntry) + sizeof(std::uint32_t) + child.name.capacity() + child.etag.capacity();
+    entries_.push_back(std::move(child));
+  }
+  std::iota(by_name_.begin(), by_name_.end(), 0U);
+  std::ranges::sort(by_name_, {},
+                    [this](std::uint32_t i) -> const std::string& { return entries_[i].name; });
+}
+
+std::optional<std::size_t> DirectoryListing::find(std::string_view name) const {
+  const auto position = std::ranges::lower_bound(
+      by_name_, name, {}, [this](std::uint32_t i) { return std::string_view(entries_[i].name); });
+  if (position == by_name_.end() || entries_[*position].name != name) return std::nullopt;
+  return *position;
+}
+
+void DirectoryListing::inherit(const DirectoryListing& older, TimePoint now) {
+  for (ChildEntry& entry : entries_) {
+    const auto position = older.find(entry.name);
+    if (!position) continue;
+    const ChildEntry& known = older.entries_[*position];
+    if (known.kind != entry.kind) continue;
+    if (!entry.size && known.is_complete(now)) {
+      entry.size = known.size;
+      entry.size_is_untold = known.size_is_untold;
+      entry.valid_until = known.valid_until;
+      entry.etag = known.etag;
+    }
+    // A listing that tells minutes agrees with a time that is known to the second.
+    const auto difference = known.modified - entry.modified;
+    const bool agrees =
+        difference < std::chrono::minutes(1) && -difference < std::chrono::minutes(1);
+    if (known.modified_is_exact && !entry.modified_is_exact && agrees && entry.size == known.size) {
+      entry.modified = known.modified;
+      entry.modified_is_exact = true;
+      if (entry.etag.empty()) entry.etag = known.etag;
+    }
+  }
+}
+
+}  // namespace red

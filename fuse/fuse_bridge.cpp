@@ -1,0 +1,675 @@
+#define FUSE_USE_VERSION 312
+
+#include "fuse/fuse_bridge.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/logging.h"
+#include "fuse/mounted_tree.h"
+
+namespace red {
+namespace {
+
+constexpr unsigned kMaxThreads = 8;
+// The kernel's default of 12 would cap its own reading ahead at 12 requests for the whole mount.
+constexpr unsigned kMaxBackground = 256;
+constexpr unsigned kCongestionThreshold = 192;
+// A worker answers in time by itself; this is for the one that does not come to its turn.
+constexpr std::chrono::seconds kGrace{2};
+constexpr std::chrono::milliseconds kDyingCheck{100};
+constexpr int kWakeSignal = SIGUSR2;
+
+/// Whether a thread has a fatal signal pending. The kernel tells a file system of any signal, once;
+/// only a dying caller may get EINTR, for programs do not expect it of files.
+bool is_dying(pid_t thread) {
+  if (thread == 0) return true;  // of another pid namespace: cannot be told
+  std::ifstream status("/proc/" + std::to_string(thread) + "/status");
+  if (!status) return true;
+  constexpr unsigned long long kKillBit = 1ULL << (SIGKILL - 1);
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("SigPnd:") && !line.starts_with("ShdPnd:")) continue;
+    if ((std::stoull(line.substr(7), nullptr, 16) & kKillBit) != 0) return true;
+  }
+  return false;
+}
+
+int errno_for_read(const Error& error) {
+  // A file that is gone is no missing name to somebody who has it open.
+  return error.kind() == ErrorKind::NotFound ? ESTALE : error.error_number();
+}
+
+}  // namespace
+
+class FuseSession::Impl {
+ public:
+  Impl(MountedTree& tree, const std::filesystem::path& mount_point, const FuseOptions& options,
+       std::function<void()> on_ready);
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void run();
+  void request_exit();
+
+ private:
+  class Request;
+  struct OpenDirectory {
+    NodeId node;
+    std::shared_ptr<DirectoryListing> listing;
+  };
+
+  static Impl& of(fuse_req_t request) { return *static_cast<Impl*>(fuse_req_userdata(request)); }
+  static fuse_lowlevel_ops operations();
+
+  /// Runs the start of an operation; what it throws becomes the answer.
+  template <typename Operation>
+  static void serve(fuse_req_t request, Operation operation);
+
+  static void on_init(void* self, fuse_conn_info* connection);
+  static void on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name);
+  static void on_forget(fuse_req_t request, fuse_ino_t node, std::uint64_t lookups);
+  static void on_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets);
+  static void on_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*);
+  static void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info);
+  static void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                      fuse_file_info* info);
+  static void on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info);
+  static void on_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info);
+  static void on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                         fuse_file_info* info);
+  static void on_readdirplus(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                             fuse_file_info* info);
+  static void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info);
+  static void on_statfs(fuse_req_t request, fuse_ino_t);
+  static void on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t size);
+  static void on_listxattr(fuse_req_t request, fuse_ino_t, std::size_t size);
+
+  void read_directory(fuse_req_t request, std::size_t size, off_t offset,
+                      const OpenDirectory& directory, bool with_attributes);
+  std::size_t add_entry(fuse_req_t request, char* buffer, std::size_t size, off_t next,
+                        const OpenDirectory& directory, std::size_t position, bool with_attributes);
+  struct stat stat_of(const Attributes& attributes) const;
+  fuse_entry_param entry_of(const Attributes& attributes) const;
+  void answer_open_requests();
+
+  MountedTree& tree_;
+  const std::function<void()> on_ready_;
+  const uid_t uid_ = getuid();
+  const gid_t gid_ = getgid();
+  fuse_session* session_ = nullptr;
+  bool is_mounted_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // guarded by mutex_
+  std::vector<std::weak_ptr<Request>> open_requests_;
+  std::size_t open_count_ = 0;
+  bool is_running_ = false;
+  bool is_closing_ = false;
+  pthread_t loop_thread_{};
+};
+
+/// A request of the kernel that is answered exactly once, by whoever claims it first: the
+/// operation's reply, an interrupt, the deadline, or the end of the session.
+class FuseSession::Impl::Request : public std::enable_shared_from_this<Request> {
+ public:
+  Request(Impl& session, fuse_req_t request) : session_(session), request_(request) {}
+
+  static std::shared_ptr<Request> create(Impl& session, fuse_req_t request) {
+    auto created = std::make_shared<Request>(session, request);
+    const std::lock_guard lock(session.mutex_);
+    ++session.open_count_;
+    return created;
+  }
+
+  /// True for the one who may and must answer.
+  bool claim() {
+    bool was_watched = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(is_claimed_, true)) return false;
+      was_watched = is_watched_;
+    }
+    // Waits for a running on_interrupt(), after which nobody has a pointer to this any more.
+    if (was_watched) fuse_req_interrupt_func(request_, nullptr, nullptr);
+    return true;
+  }
+
+  /// To be called after the answer has been sent.
+  void answered() {
+    const std::lock_guard lock(session_.mutex_);
+    if (--session_.open_count_ == 0) session_.changed_.notify_all();
+  }
+
+  bool answer_error(int error_number) {
+    if (!claim()) return false;
+    fuse_reply_err(request_, error_number);
+    answered();
+    return true;
+  }
+
+  /// Called when the operation was not answered at once: from now on it can be interrupted.
+  /// `abandon` is called when somebody else has answered.
+  void watch(std::optional<Duration> limit, std::function<void()> abandon) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_claimed_) return;
+      abandon_ = std::move(abandon);
+      is_watched_ = true;
+      fuse_req_interrupt_func(request_, on_interrupt, this);
+    }
+    {
+      const std::lock_guard lock(session_.mutex_);
+      auto& open = session_.open_requests_;
+      if (open.size() >= 64 && open.size() >= 2 * session_.open_count_) {
+        std::erase_if(open, [](const auto& request) { return request.expired(); });
+      }
+      open.push_back(weak_from_this());
+      if (session_.is_closing_) limit = Duration::zero();
+    }
+    if (!limit) return;
+    session_.tree_.timer().at(std::chrono::steady_clock::now() + *limit, [self = weak_from_this()] {
+      if (const auto request = self.lock()) request->give_up(EIO);
+    });
+  }
+
+  void give_up(int error_number) {
+    if (!answer_error(error_number)) return;
+    if (abandon_) abandon_();
+  }
+
+  fuse_req_t get() const { return request_; }
+
+ private:
+  /// Under a lock of libfuse: only passes on.
+  static void on_interrupt(fuse_req_t, void* self) {
+    auto* request = static_cast<Request*>(self);
+    request->check_caller_at(std::chrono::steady_clock::now());
+  }
+
+  void check_caller_at(TimePoint when) {
+    session_.tree_.timer().at(when, [self = weak_from_this()] {
+      if (const auto request = self.lock()) request->check_caller();
+    });
+  }
+
+  void check_caller() {
+    pid_t caller = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_claimed_) return;
+      caller = fuse_req_ctx(request_)->pid;
+    }
+    if (is_dying(caller)) {
+      give_up(EINTR);
+    } else {
+      check_caller_at(std::chrono::steady_clock::now() + kDyingCheck);
+    }
+  }
+
+  Impl& session_;
+  const fuse_req_t request_;
+
+  std::mutex mutex_;
+  // guarded by mutex_; abandon_ is set before is_watched_ and constant afterwards
+  bool is_claimed_ = false;
+  bool is_watched_ = false;
+  std::function<void()> abandon_;
+};
+
+template <typename Operation>
+void FuseSession::Impl::serve(fuse_req_t request, Operation operation) {
+  Impl& self = of(request);
+  const std::shared_ptr<Request> pending = Request::create(self, request);
+  try {
+    operation(self, pending);
+  } catch (...) {
+    pending->answer_error(current_exception_as_error().error_number());
+    return;
+  }
+  pending->watch(self.tree_.request_limit() + kGrace, nullptr);
+}
+
+// --- session ---
+
+FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_point,
+                        const FuseOptions& options, std::function<void()> on_ready)
+    : tree_(tree), on_ready_(std::move(on_ready)) {
+  std::string source;
+  for (const char c : options.source) {
+    if (c == ',' || c == '\\') source += '\\';
+    source += c;
+  }
+  std::string mount_options =
+      "ro,nosuid,nodev,default_permissions,subtype=red-connector,fsname=" + source;
+  if (options.allow_other) mount_options += ",allow_other";
+  std::vector<std::string> words{"red-connector", "-o", mount_options};
+  if (options.debug) words.emplace_back("-d");
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
+
+  const fuse_lowlevel_ops table = operations();
+  session_ = fuse_session_new(&args, &table, sizeof(table), this);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) throw Error(ErrorKind::Mount, "libfuse refused to make a session");
+  if (fuse_session_mount(session_, mount_point.c_str()) != 0) {
+    fuse_session_destroy(session_);
+    throw Error(ErrorKind::Mount,
+                "cannot mount on " + mount_point.string() +
+                    ": the system refuses it; mounting needs /dev/fuse, and CAP_SYS_ADMIN or "
+                    "fusermount3" +
+                    (options.allow_other && uid_ != 0
+                         ? ", and allowOther needs user_allow_other in /etc/fuse.conf"
+                         : ""));
+  }
+  is_mounted_ = true;
+  tree_.set_invalidation([this](NodeId directory, const std::string& name, NodeId node) {
+    fuse_lowlevel_notify_inval_entry(session_, directory, name.c_str(), name.size());
+    fuse_lowlevel_notify_inval_inode(session_, node, -1, 0);
+  });
+}
+
+FuseSession::Impl::~Impl() {
+  answer_open_requests();
+  tree_.shut_down();
+  if (is_mounted_) fuse_session_unmount(session_);
+  fuse_session_destroy(session_);
+}
+
+void FuseSession::Impl::run() {
+  struct sigaction wake = {};
+  wake.sa_handler = [](int) {};
+  sigaction(kWakeSignal, &wake, nullptr);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, kWakeSignal);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  {
+    const std::lock_guard lock(mutex_);
+    is_running_ = true;
+    loop_thread_ = pthread_self();
+    if (is_closing_) fuse_session_exit(session_);
+  }
+  fuse_loop_config* config = fuse_loop_cfg_create();
+  fuse_loop_cfg_set_clone_fd(config, 1);
+  fuse_loop_cfg_set_max_threads(config, kMaxThreads);
+  fuse_session_loop_mt(session_, config);
+  fuse_loop_cfg_destroy(config);
+  {
+    const std::lock_guard lock(mutex_);
+    is_running_ = false;
+  }
+  changed_.notify_all();
+  answer_open_requests();
+}
+
+void FuseSession::Impl::request_exit() {
+  std::unique_lock lock(mutex_);
+  is_closing_ = true;
+  fuse_session_exit(session_);
+  // libfuse's loop sleeps in sem_wait(), which only a signal ends; one that comes too early is
+  // lost.
+  while (is_running_) {
+    pthread_kill(loop_thread_, kWakeSignal);
+    changed_.wait_for(lock, std::chrono::milliseconds(20));
+  }
+}
+
+/// No answer may be sent after the session is gone, and no caller may be left without one.
+void FuseSession::Impl::answer_open_requests() {
+  std::unique_lock lock(mutex_);
+  is_closing_ = true;
+  const auto open = std::exchange(open_requests_, {});
+  lock.unlock();
+  for (const auto& weak : open) {
+    if (const auto request = weak.lock()) request->give_up(EIO);
+  }
+  lock.lock();
+  changed_.wait_for(lock, std::chrono::seconds(5), [this] { return open_count_ == 0; });
+}
+
+fuse_lowlevel_ops FuseSession::Impl::operations() {
+  fuse_lowlevel_ops table = {};
+  table.init = on_init;
+  table.lookup = on_lookup;
+  table.forget = on_forget;
+  table.forget_multi = on_forget_multi;
+  table.getattr = on_getattr;
+  table.open = on_open;
+  table.read = on_read;
+  table.release = on_release;
+  table.opendir = on_opendir;
+  table.readdir = on_readdir;
+  table.readdirplus = on_readdirplus;
+  table.releasedir = on_releasedir;
+  table.statfs = on_statfs;
+  table.getxattr = on_getxattr;
+  table.listxattr = on_listxattr;
+  return table;
+}
+
+void FuseSession::Impl::on_init(void* self, fuse_conn_info* connection) {
+  connection->max_background = kMaxBackground;
+  connection->congestion_threshold = kCongestionThreshold;
+  // Splicing was measured to be slower than plain replies; what the kernel caches is dropped by us,
+  // when the validator changes, not by its own comparison of times.
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                             FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
+  connection->want |= connection->capable &
+                      static_cast<unsigned>(FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
+                                            FUSE_CAP_READDIRPLUS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+  static_cast<Impl*>(self)->on_ready_();
+}
+
+// --- attributes ---
+
+struct stat FuseSession::Impl::stat_of(const Attributes& attributes) const {
+  struct stat result = {};
+  const bool is_directory = attributes.kind == EntryKind::Directory;
+  result.st_ino = attributes.node;
+  result.st_mode = is_directory ? S_IFDIR | 0555U : S_IFREG | 0444U;
+  result.st_nlink = is_directory ? 2 : 1;
+  result.st_uid = uid_;
+  result.st_gid = gid_;
+  result.st_size = static_cast<off_t>(attributes.size);
+  result.st_blocks = static_cast<blkcnt_t>((attributes.size + 511) / 512);
+  result.st_blksize = 4096;
+  const auto since_epoch = attributes.modified.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+  result.st_mtim = {static_cast<time_t>(seconds.count()),
+                    static_cast<long>((since_epoch - seconds).count())};
+  result.st_atim = result.st_mtim;
+  result.st_ctim = result.st_mtim;
+  return result;
+}
+
+fuse_entry_param FuseSession::Impl::entry_of(const Attributes& attributes) const {
+  fuse_entry_param entry = {};
+  const double seconds = std::chrono::duration<double>(attributes.valid_for).count();
+  entry.entry_timeout = seconds;
+  if (attributes.node == 0) return entry;
+  entry.ino = attributes.node;
+  entry.attr = stat_of(attributes);
+  entry.attr_timeout = seconds;
+  return entry;
+}
+
+void FuseSession::Impl::on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.lookup(parent, name,
+                      [&self, pending](const Error* error, const Attributes& attributes) {
+                        if (error != nullptr) {
+                          pending->answer_error(error->error_number());
+                          return;
+                        }
+                        bool is_taken = false;
+                        if (pending->claim()) {
+                          const fuse_entry_param entry = self.entry_of(attributes);
+                          is_taken = fuse_reply_entry(pending->get(), &entry) == 0;
+                          pending->answered();
+                        }
+                        if (!is_taken && attributes.node != 0) {
+                          self.tree_.forget(attributes.node, 1);
+                        }
+                      });
+  });
+}
+
+void FuseSession::Impl::on_forget(fuse_req_t request, fuse_ino_t node, std::uint64_t lookups) {
+  of(request).tree_.forget(node, lookups);
+  fuse_reply_none(request);
+}
+
+void FuseSession::Impl::on_forget_multi(fuse_req_t request, std::size_t count,
+                                        fuse_forget_data* forgets) {
+  MountedTree& tree = of(request).tree_;
+  for (std::size_t i = 0; i < count; ++i) tree.forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void FuseSession::Impl::on_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.get_attributes(
+        node, [&self, pending](const Error* error, const Attributes& attributes) {
+          if (error != nullptr) {
+            pending->answer_error(error->error_number());
+          } else if (pending->claim()) {
+            const struct stat found = self.stat_of(attributes);
+            fuse_reply_attr(pending->get(), &found,
+                            std::chrono::duration<double>(attributes.valid_for).count());
+            pending->answered();
+          }
+        });
+  });
+}
+
+void FuseSession::Impl::on_statfs(fuse_req_t request, fuse_ino_t) {
+  // Of a remote tree nobody knows the space; the answer must not need the network.
+  struct statvfs facts = {};
+  facts.f_bsize = 4096;
+  facts.f_frsize = 4096;
+  facts.f_namemax = 255;
+  fuse_reply_statfs(request, &facts);
+}
+
+// --- files ---
+
+void FuseSession::Impl::on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.open(
+        node, [pending, info = *info](const Error* error, MountedTree::Opened opened) mutable {
+          if (error != nullptr) {
+            pending->answer_error(error->error_number());
+            return;
+          }
+          if (!pending->claim()) return;
+          auto handle = std::make_unique<std::shared_ptr<OpenFile>>(std::move(opened.file));
+          info.fh = reinterpret_cast<std::uint64_t>(handle.get());
+          info.keep_cache = opened.keep_page_cache ? 1 : 0;
+          info.direct_io = opened.direct_io ? 1 : 0;
+          // A caller that died meanwhile never releases what it did not get.
+          if (fuse_reply_open(pending->get(), &info) == 0) handle.release();
+          pending->answered();
+        });
+  });
+}
+
+void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                                fuse_file_info* info) {
+  Impl& self = of(request);
+  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  const std::shared_ptr<Request> pending = Request::create(self, request);
+  const auto begin = static_cast<std::uint64_t>(offset);
+  try {
+    auto abandon = file->read(
+        {begin, begin + size},
+        [pending, opened = std::weak_ptr(file), begin](const Error* error, const ReadBytes& bytes) {
+          if (error != nullptr) {
+            const auto of_file = opened.lock();
+            if (pending->answer_error(errno_for_read(*error)) && of_file) {
+              log(LogLevel::Warning, "reading " + of_file->path() + " at " + std::to_string(begin) +
+                                         ": " + error->message());
+            }
+            return;
+          }
+          if (!pending->claim()) return;
+          std::vector<iovec> pieces;
+          pieces.reserve(bytes.pieces.size());
+          for (const auto& piece : bytes.pieces) {
+            pieces.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
+          }
+          fuse_reply_iov(pending->get(), pieces.data(), static_cast<int>(pieces.size()));
+          pending->answered();
+        });
+    // The read has its own deadline.
+    pending->watch(std::nullopt, [abandon = std::move(abandon)] {
+      abandon(Error(ErrorKind::Cancelled, "the reader is gone"));
+    });
+  } catch (...) {
+    pending->answer_error(current_exception_as_error().error_number());
+  }
+}
+
+void FuseSession::Impl::on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  delete reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  fuse_reply_err(request, 0);
+}
+
+// --- directories ---
+
+void FuseSession::Impl::on_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.open_directory(
+        node, [pending, node, info = *info](const Error* error,
+                                            std::shared_ptr<DirectoryListing> listing) mutable {
+          if (error != nullptr) {
+            pending->answer_error(error->error_number());
+            return;
+          }
+          if (!pending->claim()) return;
+          auto handle = std::make_unique<OpenDirectory>(OpenDirectory{node, std::move(listing)});
+          info.fh = reinterpret_cast<std::uint64_t>(handle.get());
+          if (fuse_reply_open(pending->get(), &info) == 0) handle.release();
+          pending->answered();
+        });
+  });
+}
+
+void FuseSession::Impl::on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                                   fuse_file_info* info) {
+  of(request).read_directory(request, size, offset, *reinterpret_cast<OpenDirectory*>(info->fh),
+                             false);
+}
+
+void FuseSession::Impl::on_readdirplus(fuse_req_t request, fuse_ino_t, std::size_t size,
+                                       off_t offset, fuse_file_info* info) {
+  of(request).read_directory(request, size, offset, *reinterpret_cast<OpenDirectory*>(info->fh),
+                             true);
+}
+
+void FuseSession::Impl::read_directory(fuse_req_t request, std::size_t size, off_t offset,
+                                       const OpenDirectory& directory, bool with_attributes) {
+  try {
+    std::vector<char> buffer(size);
+    std::size_t used = 0;
+    // Positions 0 and 1 are "." and "..".
+    for (auto position = static_cast<std::size_t>(offset); position < directory.listing->size() + 2;
+         ++position) {
+      const std::size_t needed =
+          add_entry(request, buffer.data() + used, size - used, static_cast<off_t>(position + 1),
+                    directory, position, with_attributes);
+      if (needed > size - used) break;
+      used += needed;
+    }
+    fuse_reply_buf(request, buffer.data(), used);
+  } catch (...) {
+    fuse_reply_err(request, current_exception_as_error().error_number());
+  }
+}
+
+/// Returns the bytes that the entry takes; nothing is added if that is more than `size`.
+std::size_t FuseSession::Impl::add_entry(fuse_req_t request, char* buffer, std::size_t size,
+                                         off_t next, const OpenDirectory& directory,
+                                         std::size_t position, bool with_attributes) {
+  Attributes shown;
+  shown.kind = EntryKind::Directory;
+  const char* name = position == 0 ? "." : "..";
+  std::optional<Attributes> entered;
+  if (position >= 2) {
+    const ChildEntry& entry = (*directory.listing)[position - 2];
+    name = entry.name.c_str();
+    shown.kind = entry.kind;
+    shown.node = tree_.number_of(directory.node, entry.name);
+  } else {
+    shown.node = position == 0 ? directory.node : tree_.parent_of(directory.node);
+  }
+  const struct stat facts = stat_of(shown);
+  if (!with_attributes) return fuse_add_direntry(request, buffer, size, name, &facts, next);
+
+  const std::size_t needed = fuse_add_direntry_plus(request, nullptr, 0, name, nullptr, 0);
+  if (needed > size) return needed;
+  if (position >= 2) entered = tree_.enter(directory.node, *directory.listing, position - 2);
+  fuse_entry_param parameters = {};
+  // Without a node number the kernel takes the name and asks for the rest when it needs it.
+  parameters.attr = facts;
+  if (entered) parameters = entry_of(*entered);
+  return fuse_add_direntry_plus(request, buffer, size, name, &parameters, next);
+}
+
+void FuseSession::Impl::on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  delete reinterpret_cast<OpenDirectory*>(info->fh);
+  fuse_reply_err(request, 0);
+}
+
+// --- extended attributes ---
+
+void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name,
+                                    std::size_t size) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    const auto& names = MountedTree::extended_attribute_names();
+    if (std::ranges::find(names, std::string_view(name)) == names.end()) {
+      pending->answer_error(ENODATA);
+      return;
+    }
+    self.tree_.get_extended_attribute(
+        node, name, [pending, size](const Error* error, const std::string& value) {
+          if (error != nullptr) {
+            pending->answer_error(error->kind() == ErrorKind::NotFound ? ENODATA
+                                                                       : error->error_number());
+          } else if (size != 0 && value.size() > size) {
+            pending->answer_error(ERANGE);
+          } else if (pending->claim()) {
+            if (size == 0) {
+              fuse_reply_xattr(pending->get(), value.size());
+            } else {
+              fuse_reply_buf(pending->get(), value.data(), value.size());
+            }
+            pending->answered();
+          }
+        });
+  });
+}
+
+void FuseSession::Impl::on_listxattr(fuse_req_t request, fuse_ino_t, std::size_t size) {
+  std::string list;
+  for (const std::string_view name : MountedTree::extended_attribute_names()) {
+    list += name;
+    list += '\0';
+  }
+  if (size == 0) {
+    fuse_reply_xattr(request, list.size());
+  } else if (list.size() > size) {
+    fuse_reply_err(request, ERANGE);
+  } else {
+    fuse_reply_buf(request, list.data(), list.size());
+  }
+}
+
+// --- the outer class ---
+
+FuseSession::FuseSession(MountedTree& tree, const std::filesystem::path& mount_point,
+                         const FuseOptions& options, std::function<void()> on_ready)
+    : impl_(std::make_unique<Impl>(tree, mount_point, options, std::move(on_ready))) {}
+FuseSession::~FuseSession() = default;
+void FuseSession::run() { impl_->run(); }
+void FuseSession::request_exit() { impl_->request_exit(); }
+
+}  // namespace red

@@ -1,0 +1,659 @@
+#include "fuse/mounted_tree.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/logging.h"
+
+namespace red {
+namespace {
+
+constexpr std::string_view kUrlAttribute = "user.red.url";
+constexpr std::string_view kEtagAttribute = "user.red.etag";
+constexpr std::string_view kContentTypeAttribute = "user.red.content_type";
+
+// Sizes that a listing does not tell are asked for ahead of the reader, more the longer it goes on.
+constexpr std::size_t kFirstStatWindow = 32;
+constexpr std::size_t kMaxStatWindow = 1024;
+// Names that do not exist are remembered; a program that tries endless names must not fill memory.
+constexpr std::size_t kMaxAbsentNames = 10'000;
+// A node in the table, with what the containers around it take.
+constexpr std::int64_t kNodeFootprint = 200;
+
+NodeId hash_of(NodeId parent, std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL ^ parent;
+  for (const char c : name) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  }
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebULL;
+  hash ^= hash >> 31;
+  return std::max<NodeId>(hash, kRootNode + 1);
+}
+
+Error no_such_entry(const std::string& name) {
+  return Error(ErrorKind::NotFound, "\"" + name + "\" does not exist");
+}
+
+}  // namespace
+
+MountedTree::MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const Options& options)
+    : options_(options),
+      timer_(timer),
+      mounted_at_(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())),
+      cache_(static_cast<std::size_t>(options.cache_bytes)),
+      read_ahead_(options.cache_bytes),
+      store_(std::move(store)) {
+  Node& root = nodes_[kRootNode];
+  root.kind = EntryKind::Directory;
+  root.directory = std::make_unique<Directory>();
+  root.lookups = 1;
+}
+
+MountedTree::~MountedTree() { shut_down(); }
+
+void MountedTree::shut_down() {
+  stop_.request_stop();
+  workers_.stop();
+}
+
+void MountedTree::set_invalidation(Invalidation invalidation) {
+  invalidation_ = std::move(invalidation);
+}
+
+RequestContext MountedTree::context(Priority priority) const {
+  return {std::chrono::steady_clock::now() + options_.request_limit, stop_.get_token(), priority};
+}
+
+bool MountedTree::run_on_worker(Priority priority, std::function<void()> task) {
+  return !stop_.stop_requested() && workers_.submit(priority, std::move(task));
+}
+
+void MountedTree::load_root() {
+  listing_loaded(kRootNode, nullptr, store_->list(RemotePath{}, context(Priority::Demand)));
+}
+
+// --- nodes ---
+
+MountedTree::Node& MountedTree::node_at(NodeId id) {
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) throw Error::local_io(ESTALE, "a file that is no longer known");
+  return found->second;
+}
+
+NodeId MountedTree::number_of(NodeId directory, std::string_view name) const {
+  return hash_of(directory, name);
+}
+
+NodeId MountedTree::parent_of(NodeId node) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() || node == kRootNode ? kRootNode : found->second.parent;
+}
+
+NodeId MountedTree::find_or_add_child(NodeId directory, std::string_view name, EntryKind kind) {
+  NodeId id = hash_of(directory, name);
+  // Two names with one hash, or a file that has become a directory: the next number.
+  for (auto found = nodes_.find(id); found != nodes_.end(); found = nodes_.find(++id)) {
+    const Node& node = found->second;
+    if (node.parent == directory && node.name == name && node.kind == kind) return id;
+  }
+  Node& node = nodes_[id];
+  node.parent = directory;
+  node.name = name;
+  node.kind = kind;
+  if (kind == EntryKind::Directory) node.directory = std::make_unique<Directory>();
+  ++node_at(directory).children;
+  charge(kNodeFootprint);
+  return id;
+}
+
+void MountedTree::erase_if_unused(NodeId id) {
+  while (id != kRootNode) {
+    const auto found = nodes_.find(id);
+    if (found == nodes_.end() || found->second.lookups > 0 || found->second.children > 0) return;
+    const Node& node = found->second;
+    if (node.directory && (node.directory->is_loading || !node.directory->waiting.empty())) return;
+    const NodeId parent = node.parent;
+    if (node.directory && node.directory->listing) {
+      charge(-static_cast<std::int64_t>(node.directory->listing->footprint()));
+    }
+    nodes_.erase(found);
+    charge(-kNodeFootprint);
+    --node_at(parent).children;
+    id = parent;
+  }
+}
+
+void MountedTree::charge(std::int64_t bytes) { cache_.reserve(bytes); }
+
+void MountedTree::forget(NodeId id, std::uint64_t lookups) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end() || id == kRootNode) return;
+  found->second.lookups -= std::min(found->second.lookups, lookups);
+  erase_if_unused(id);
+}
+
+RemotePath MountedTree::path_of(NodeId id) const {
+  std::vector<const std::string*> names;
+  for (NodeId at = id; at != kRootNode;) {
+    const Node& node = nodes_.at(at);
+    names.push_back(&node.name);
+    at = node.parent;
+  }
+  RemotePath path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) path = path.child(**name);
+  return path;
+}
+
+// --- what is known of names ---
+
+ChildEntry* MountedTree::entry_of(NodeId directory, std::string_view name) {
+  const auto found = nodes_.find(directory);
+  if (found == nodes_.end() || !found->second.directory) return nullptr;
+  Directory& state = *found->second.directory;
+  if (state.listing) {
+    if (const auto position = state.listing->find(name)) return &(*state.listing)[*position];
+  }
+  const auto unlisted = state.unlisted.find(name);
+  return unlisted == state.unlisted.end() ? nullptr : &unlisted->second;
+}
+
+Attributes MountedTree::root_attributes() const {
+  return {kRootNode, EntryKind::Directory, 0, mounted_at_, options_.attribute_lifetime};
+}
+
+Attributes MountedTree::attributes_of(NodeId id) {
+  if (id == kRootNode) return root_attributes();
+  const Node& node = node_at(id);
+  Attributes attributes{id, node.kind, 0, mounted_at_, {}};
+  if (const ChildEntry* entry = entry_of(node.parent, node.name)) {
+    attributes.size = entry->size.value_or(0);
+    attributes.modified = entry->modified;
+    const Duration left = entry->valid_until - std::chrono::steady_clock::now();
+    if (entry->size) attributes.valid_for = std::max(left, Duration::zero());
+  } else if (node.content) {
+    // Gone from the listing while it is open: what the open handles read is still true of them.
+    attributes.size = node.content->version.size.value_or(0);
+    attributes.modified = node.content->version.modified.value_or(mounted_at_);
+  }
+  if (node.kind == EntryKind::Directory) attributes.valid_for = options_.attribute_lifetime;
+  return attributes;
+}
+
+void MountedTree::store_stat(NodeId directory, const std::string& name,
+                             const std::optional<Entry>& found) {
+  const auto position = nodes_.find(directory);
+  if (position == nodes_.end() || !position->second.directory) return;
+  Directory& state = *position->second.directory;
+  const TimePoint valid_until = std::chrono::steady_clock::now() + options_.attribute_lifetime;
+  ChildEntry* entry = entry_of(directory, name);
+  if (!found) {
+    if (entry != nullptr && state.listing) state.listing->expire();
+    state.unlisted.erase(name);
+    if (state.absent.size() >= kMaxAbsentNames) state.absent.clear();
+    state.absent[name] = valid_until;
+    return;
+  }
+  state.absent.erase(name);
+  if (entry == nullptr) {
+    entry = &state.unlisted[name];
+    entry->name = name;
+    entry->kind = found->kind;
+    entry->modified = mounted_at_;
+  }
+  entry->size = found->size;
+  entry->size_is_untold = !found->size.has_value();
+  entry->etag = found->etag;
+  if (found->modified) {
+    entry->modified = *found->modified;
+    entry->modified_is_exact = found->modified_is_exact;
+  }
+  entry->valid_until = valid_until;
+}
+
+// --- listings ---
+
+void MountedTree::load_listing(NodeId directory, ListingReply reply) {
+  std::shared_ptr<DirectoryListing> listing;
+  RemotePath path;
+  {
+    const std::lock_guard lock(mutex_);
+    Node& node = node_at(directory);
+    if (!node.directory) throw Error::local_io(ENOTDIR, node.name);
+    Directory& state = *node.directory;
+    if (state.listing && std::chrono::steady_clock::now() < state.listing->valid_until()) {
+      listing = state.listing;
+    } else {
+      state.waiting.push_back(std::move(reply));
+      if (std::exchange(state.is_loading, true)) return;
+      path = path_of(directory);
+    }
+  }
+  if (listing) {
+    reply(nullptr, std::move(listing));
+    return;
+  }
+  const bool submitted = run_on_worker(Priority::Demand, [this, directory, path] {
+    try {
+      listing_loaded(directory, nullptr, store_->list(path, context(Priority::Demand)));
+    } catch (...) {
+      const Error error = current_exception_as_error();
+      listing_loaded(directory, &error, {});
+    }
+  });
+  if (submitted) return;
+  const Error error(ErrorKind::Cancelled, "the mount is being ended");
+  listing_loaded(directory, &error, {});
+}
+
+void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  std::shared_ptr<DirectoryListing> listing;
+  if (error == nullptr) {
+    listing = std::make_shared<DirectoryListing>(std::move(entries), mounted_at_,
+                                                 now + options_.attribute_lifetime);
+  } else {
+    log(LogLevel::Warning, "listing a directory: " + error->message());
+  }
+  std::vector<ListingReply> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(directory);
+    if (found == nodes_.end()) return;
+    Directory& state = *found->second.directory;
+    state.is_loading = false;
+    waiting.swap(state.waiting);
+    if (listing) {
+      charge(static_cast<std::int64_t>(listing->footprint()));
+      if (state.listing) {
+        listing->inherit(*state.listing, now);
+        charge(-static_cast<std::int64_t>(state.listing->footprint()));
+      }
+      state.listing = listing;
+      state.unlisted.clear();
+      state.absent.clear();
+    }
+    erase_if_unused(directory);
+  }
+  for (const ListingReply& reply : waiting) reply(error, listing);
+}
+
+void MountedTree::open_directory(NodeId directory, ListingReply reply) {
+  load_listing(directory, std::move(reply));
+}
+
+std::optional<Attributes> MountedTree::enter(NodeId directory, DirectoryListing& listing,
+                                             std::size_t index) {
+  const std::lock_guard lock(mutex_);
+  const ChildEntry& entry = listing[index];
+  const TimePoint now = std::chrono::steady_clock::now();
+  // A listing that has been replaced since it was opened still tells names, but no attributes.
+  if (!entry.is_complete(now) || !nodes_.contains(directory) ||
+      entry_of(directory, entry.name) != &entry) {
+    return std::nullopt;
+  }
+  const NodeId id = find_or_add_child(directory, entry.name, entry.kind);
+  ++node_at(id).lookups;
+  return attributes_of(id);
+}
+
+// --- lookups and attributes ---
+
+void MountedTree::lookup(NodeId directory, const std::string& name, AttributesReply reply) {
+  if (!RemotePath::is_valid_name(name)) {
+    reply(nullptr, {});
+    return;
+  }
+  load_listing(directory, [this, directory, name, reply = std::move(reply)](
+                              const Error* error, const std::shared_ptr<DirectoryListing>&) {
+    // A directory that must not be listed can still be entered by names that are known.
+    if (error == nullptr || error->kind() == ErrorKind::PermissionDenied ||
+        error->kind() == ErrorKind::Unsupported) {
+      lookup_listed(directory, name, reply);
+    } else {
+      reply(error, {});
+    }
+  });
+}
+
+void MountedTree::lookup_listed(NodeId directory, const std::string& name, AttributesReply reply) {
+  std::optional<Attributes> absent;
+  {
+    const std::lock_guard lock(mutex_);
+    const TimePoint now = std::chrono::steady_clock::now();
+    const auto found = nodes_.find(directory);
+    if (found == nodes_.end()) {
+      absent.emplace();
+    } else if (entry_of(directory, name) == nullptr) {
+      const Directory& state = *found->second.directory;
+      const auto known = state.absent.find(name);
+      if (known != state.absent.end() && now < known->second) {
+        absent.emplace().valid_for = known->second - now;
+      } else if (state.listing && store_->listings_are_complete()) {
+        const Duration left = state.listing->valid_until() - now;
+        absent.emplace().valid_for = std::max(left, Duration::zero());
+      }
+    }
+  }
+  if (absent) {
+    reply(nullptr, *absent);
+  } else {
+    complete_child(directory, name, std::move(reply));
+  }
+}
+
+std::optional<Attributes> MountedTree::enter_complete(NodeId directory, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const ChildEntry* entry = entry_of(directory, name);
+  if (entry == nullptr || !entry->is_complete(std::chrono::steady_clock::now())) {
+    return std::nullopt;
+  }
+  const NodeId id = find_or_add_child(directory, name, entry->kind);
+  ++node_at(id).lookups;
+  return attributes_of(id);
+}
+
+void MountedTree::complete_child(NodeId directory, const std::string& name, AttributesReply reply) {
+  if (const auto attributes = enter_complete(directory, name)) {
+    reply(nullptr, *attributes);
+    return;
+  }
+  stat_child(directory, name, Priority::Demand,
+             [this, directory, name, reply = std::move(reply)](const Error* error) {
+               Attributes absent;
+               absent.valid_for = options_.attribute_lifetime;
+               reply(error, error == nullptr ? enter_complete(directory, name).value_or(absent)
+                                             : Attributes{});
+             });
+  stat_siblings_ahead(directory, name);
+}
+
+void MountedTree::stat_child(NodeId directory, const std::string& name, Priority priority,
+                             std::function<void(const Error*)> done) {
+  RemotePath path;
+  {
+    std::unique_lock lock(mutex_);
+    if (!nodes_.contains(directory)) {
+      lock.unlock();
+      const Error error = Error::local_io(ESTALE, name);
+      done(&error);
+      return;
+    }
+    auto& waiting = stats_waiting_[{directory, name}];
+    waiting.push_back(std::move(done));
+    if (waiting.size() > 1) return;
+    path = path_of(directory).child(name);
+  }
+  const auto finish = [this, directory, name](const Error* error,
+                                              const std::optional<Entry>& found) {
+    std::vector<std::function<void(const Error*)>> waiting;
+    {
+      const std::lock_guard lock(mutex_);
+      if (error == nullptr) store_stat(directory, name, found);
+      const auto position = stats_waiting_.find({directory, name});
+      waiting.swap(position->second);
+      stats_waiting_.erase(position);
+    }
+    for (const auto& reply : waiting) reply(error);
+  };
+  const bool submitted = run_on_worker(priority, [this, path, priority, finish] {
+    try {
+      finish(nullptr, store_->stat(path, context(priority)));
+    } catch (...) {
+      const Error error = current_exception_as_error();
+      log(LogLevel::Warning, path.text() + ": " + error.message());
+      finish(&error, std::nullopt);
+    }
+  });
+  if (submitted) return;
+  const Error error(ErrorKind::Cancelled, "the mount is being ended");
+  finish(&error, std::nullopt);
+}
+
+/// A program that asks for the size of one file of a directory usually goes on with the next ones.
+void MountedTree::stat_siblings_ahead(NodeId directory, const std::string& name) {
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(directory);
+    if (found == nodes_.end() || !found->second.directory->listing) return;
+    DirectoryListing& listing = *found->second.directory->listing;
+    const auto position = listing.find(name);
+    if (!position) return;
+    auto& ahead = listing.stat_ahead;
+    const TimePoint now = std::chrono::steady_clock::now();
+    ahead.window =
+        ahead.window == 0 ? kFirstStatWindow : std::min(ahead.window * 2, kMaxStatWindow);
+    std::size_t at = std::max(*position + 1, ahead.frontier);
+    // Whoever jumps back behind what has been asked ahead starts over from there.
+    if (*position + kMaxStatWindow < ahead.frontier) at = *position + 1;
+    const std::size_t end = std::min(at + ahead.window, listing.size());
+    for (; at < end; ++at) {
+      const ChildEntry& entry = listing[at];
+      if (!entry.is_complete(now)) names.push_back(entry.name);
+    }
+    ahead.frontier = end;
+  }
+  for (const std::string& next : names) {
+    stat_child(directory, next, Priority::Background, [](const Error*) {});
+  }
+}
+
+void MountedTree::get_attributes(NodeId id, AttributesReply reply) {
+  NodeId directory = 0;
+  std::string name;
+  Attributes attributes;
+  bool is_known = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const Node& node = node_at(id);
+    const ChildEntry* entry = id == kRootNode ? nullptr : entry_of(node.parent, node.name);
+    is_known = node.kind == EntryKind::Directory ||
+               (entry != nullptr && entry->is_complete(std::chrono::steady_clock::now()));
+    if (is_known) attributes = attributes_of(id);
+    directory = node.parent;
+    name = node.name;
+  }
+  if (is_known) {
+    reply(nullptr, attributes);
+    return;
+  }
+  stat_child(directory, name, Priority::Demand,
+             [this, id, reply = std::move(reply)](const Error* error) {
+               if (error != nullptr) {
+                 reply(error, {});
+                 return;
+               }
+               std::optional<Error> gone;
+               Attributes found;
+               {
+                 const std::lock_guard lock(mutex_);
+                 const auto node = nodes_.find(id);
+                 if (node != nodes_.end() &&
+                     (node->second.content || entry_of(node->second.parent, node->second.name))) {
+                   found = attributes_of(id);
+                 } else {
+                   gone = no_such_entry(node == nodes_.end() ? "" : node->second.name);
+                 }
+               }
+               reply(gone ? &*gone : nullptr, found);
+             });
+}
+
+// --- files ---
+
+void MountedTree::open(NodeId id, OpenReply reply) {
+  NodeId directory = 0;
+  std::string name;
+  bool is_ready = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const Node& node = node_at(id);
+    if (node.kind == EntryKind::Directory) throw Error::local_io(EISDIR, node.name);
+    directory = node.parent;
+    name = node.name;
+    const TimePoint now = std::chrono::steady_clock::now();
+    const ChildEntry* entry = entry_of(directory, name);
+    is_ready = entry != nullptr && entry->is_complete(now);
+    // Without an ETag or an exact time a listing cannot tell whether what is cached is still right.
+    if (is_ready && node.content && !entry->version().is_validator()) {
+      is_ready = now - node.content->checked < options_.attribute_lifetime;
+    }
+  }
+  if (is_ready) {
+    finish_open(id, false, std::move(reply));
+    return;
+  }
+  stat_child(directory, name, Priority::Demand,
+             [this, id, reply = std::move(reply)](const Error* error) {
+               if (error != nullptr) {
+                 reply(error, {});
+               } else {
+                 finish_open(id, true, reply);
+               }
+             });
+}
+
+void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
+  Opened opened;
+  std::optional<Error> failure;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(id);
+    const ChildEntry* entry =
+        found == nodes_.end() ? nullptr : entry_of(found->second.parent, found->second.name);
+    if (entry == nullptr) {
+      failure = no_such_entry(found == nodes_.end() ? "" : found->second.name);
+    } else {
+      Node& node = found->second;
+      if (!node.content) node.content = std::make_unique<Content>();
+      Content& content = *node.content;
+      const Version current = entry->version();
+      if (content.id == 0 || !content.version.may_equal(current)) {
+        content =
+            Content{next_content_++, current, content.content_type, {}, {}, content.in_page_cache};
+      }
+      if (confirmed) content.checked = std::chrono::steady_clock::now();
+      const RemotePath path = path_of(id);
+      std::shared_ptr<CachedFile> file = content.file.lock();
+      if (!file) {
+        file = std::make_shared<CachedFile>(
+            store_->open(path, content.version), content.id, entry->size,
+            CachedFile::Environment{cache_, timer_, options_.request_limit, options_.keep_cache,
+                                    stop_.get_token()},
+            CachedFile::Listener{[this, id](const ReadAnswer& answer) { answered(id, answer); },
+                                 [this, id](const Error& error) { failed(id, error); }});
+        content.file = file;
+      }
+      opened.file = std::make_shared<OpenFile>(std::move(file), path.text(),
+                                               options_.keep_cache ? &read_ahead_ : nullptr);
+      opened.keep_page_cache = content.in_page_cache == content.id;
+      opened.direct_io = !entry->size || !options_.keep_cache;
+      content.in_page_cache = opened.direct_io ? 0 : content.id;
+    }
+  }
+  reply(failure ? &*failure : nullptr, std::move(opened));
+}
+
+void MountedTree::answered(NodeId id, const ReadAnswer& answer) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end() || !found->second.content) return;
+  Node& node = found->second;
+  node.content->version.complete_from(answer.version);
+  node.content->content_type = answer.content_type;
+  node.content->checked = std::chrono::steady_clock::now();
+  ChildEntry* entry = entry_of(node.parent, node.name);
+  if (entry == nullptr || !entry->version().may_equal(answer.version)) return;
+  if (answer.version.modified) {
+    entry->modified = *answer.version.modified;
+    entry->modified_is_exact = true;
+  }
+  if (!answer.version.etag.empty()) entry->etag = answer.version.etag;
+  if (!entry->size) entry->size = answer.version.size;
+  if (entry->size) entry->valid_until = node.content->checked + options_.attribute_lifetime;
+}
+
+/// The file has changed under its readers: what is known of it is out of date, here and in the
+/// kernel, so that whoever opens it anew gets the new one.
+void MountedTree::failed(NodeId id, const Error& error) {
+  if (error.kind() != ErrorKind::ChangedRemotely && error.kind() != ErrorKind::NotFound) return;
+  NodeId directory = 0;
+  std::string name;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(id);
+    if (found == nodes_.end()) return;
+    directory = found->second.parent;
+    name = found->second.name;
+    // The ids of contents only grow: the next open gets a new one.
+    if (found->second.content) {
+      found->second.content->id = 0;
+      found->second.content->in_page_cache = 0;
+      found->second.content->file.reset();
+    }
+    if (ChildEntry* entry = entry_of(directory, name)) {
+      entry->valid_until = {};
+      entry->size.reset();
+      entry->etag.clear();
+      entry->modified_is_exact = false;
+    }
+    if (const auto parent = nodes_.find(directory);
+        parent != nodes_.end() && parent->second.directory->listing) {
+      parent->second.directory->listing->expire();
+    }
+  }
+  // Not here: the kernel waits for the pages of this very read before it forgets them.
+  run_on_worker(Priority::Demand, [this, directory, name, id] {
+    if (invalidation_) invalidation_(directory, name, id);
+  });
+}
+
+// --- extended attributes ---
+
+const std::vector<std::string_view>& MountedTree::extended_attribute_names() {
+  static const std::vector<std::string_view> names{kUrlAttribute, kEtagAttribute,
+                                                   kContentTypeAttribute};
+  return names;
+}
+
+void MountedTree::get_extended_attribute(NodeId id, std::string_view name, TextReply reply) {
+  const Error none(ErrorKind::NotFound, "no such extended attribute");
+  std::string value;
+  RemotePath path;
+  {
+    const std::lock_guard lock(mutex_);
+    const Node& node = node_at(id);
+    const ChildEntry* entry = id == kRootNode ? nullptr : entry_of(node.parent, node.name);
+    path = path_of(id);
+    if (name == kUrlAttribute) value = store_->location(path);
+    if (node.kind == EntryKind::File) {
+      if (name == kEtagAttribute && entry != nullptr) value = entry->etag;
+      if (name == kContentTypeAttribute && node.content) value = node.content->content_type;
+    }
+    const bool can_ask =
+        node.kind == EntryKind::File && (name == kEtagAttribute || name == kContentTypeAttribute);
+    if (value.empty() && !can_ask) path = {};
+  }
+  if (!value.empty() || path.is_root()) {
+    reply(value.empty() ? &none : nullptr, value);
+    return;
+  }
+  const bool submitted = run_on_worker(
+      Priority::Demand, [this, path, none, wants_etag = name == kEtagAttribute, reply] {
+        try {
+          const auto found = store_->stat(path, context(Priority::Demand));
+          const std::string text = !found ? "" : (wants_etag ? found->etag : found->content_type);
+          reply(text.empty() ? &none : nullptr, text);
+        } catch (...) {
+          const Error error = current_exception_as_error();
+          reply(&error, {});
+        }
+      });
+  if (!submitted) reply(&none, {});
+}
+
+}  // namespace red

@@ -1,0 +1,125 @@
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+#include "common/error.h"
+#include "fuse/mount_daemon.h"
+#include "fuse/mount_holders.h"
+#include "fuse/mount_registry.h"
+#include "fuse/mount_table.h"
+#include "fuse/printable.h"
+#include "fuse/process_handle.h"
+#include "fuse/unmount.h"
+
+namespace red {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+// Together with one slow call of fusermount3 each (2 s) they stay below the 10 s that were promised.
+constexpr auto kBusyLimit = 2000ms;
+constexpr auto kBusyPause = 50ms;
+constexpr auto kHolderSearchLimit = 1500ms;
+constexpr auto kEndsByItselfLimit = 1000ms;
+constexpr auto kEndsBySignalLimit = 3000ms;
+constexpr auto kDiesLimit = 1000ms;
+
+struct Target {
+  MountEntry mount;
+  std::optional<MountRegistry> registry;
+  std::optional<MountRecord> record;
+  std::optional<ProcessHandle> daemon;
+};
+
+[[noreturn]] void fail_as_foreign(const fs::path& path, const std::string& why = "") {
+  throw Error(ErrorKind::Mount, "cannot unmount " + path.string() + ": it is no mount of ours" +
+                                    (why.empty() ? "" : " (" + why + ")"));
+}
+
+MountEntry find_mount(const fs::path& path) {
+  LocatedDirectory located;
+  try {
+    located = locate_directory(path);
+  } catch (const Error& error) {
+    fail_as_foreign(path, error.message());
+  }
+  for (const MountEntry& entry : read_mount_table()) {
+    const bool matches = entry.id == located.mount_id && entry.mount_point == located.real_path;
+    if (matches && entry.is_ours()) return entry;
+  }
+  fail_as_foreign(path);
+}
+
+/// Who serves the mount, as far as it was recorded. A record is a file of the mount's owner: root
+/// must not be led by it to a process of somebody else.
+Target find_target(const fs::path& path) {
+  Target target{find_mount(path), {}, {}, {}};
+  const uid_t owner = target.mount.owner.value_or(::geteuid());
+  target.registry = MountRegistry::find_of(owner);
+  if (!target.registry) return target;
+  const auto registered = target.registry->find(target.mount.mount_point);
+  if (!registered || registered->record.device.value_or(target.mount.device) != target.mount.device) {
+    return target;
+  }
+  target.record = registered->record;
+  auto daemon = ProcessHandle::find(registered->record.pid, registered->record.start_ticks);
+  if (registered->daemon_alive && daemon && daemon->user() == owner) {
+    target.daemon = std::move(daemon);
+  }
+  return target;
+}
+
+/// The kernel tells nobody when the last file is closed: try again.
+UnmountResult unmount_patiently(const fs::path& mount_point) {
+  const auto deadline = std::chrono::steady_clock::now() + kBusyLimit;
+  while (true) {
+    const UnmountResult result = unmount(mount_point);
+    if (result != UnmountResult::Busy || std::chrono::steady_clock::now() > deadline) return result;
+    std::this_thread::sleep_for(kBusyPause);
+  }
+}
+
+void end_daemon(const ProcessHandle& daemon) {
+  if (daemon.wait_until_ended(kEndsByItselfLimit)) return;
+  daemon.signal(SIGTERM);
+  if (daemon.wait_until_ended(kEndsBySignalLimit)) return;
+  daemon.signal(SIGKILL);
+  daemon.wait_until_ended(kDiesLimit);
+}
+
+void print_holders(const MountEntry& mount, const std::vector<MountHolder>& holders) {
+  std::cerr << "red-connector: warning: " << printable(mount.mount_point.string())
+            << " was in use: it is unmounted, and its files end when they are closed\n";
+  for (const MountHolder& holder : holders) {
+    std::cerr << "still open: pid " << holder.pid << " (" << printable(holder.process_name) << ") "
+              << printable(holder.path.string()) << "\n";
+  }
+  if (holders.empty()) std::cerr << "still open: by processes that cannot be looked into\n";
+  std::cerr << std::flush;
+}
+
+/// The daemon goes on for those who hold the mount, and ends when they let go.
+void detach_from_holders(const MountEntry& mount) {
+  const auto holders = find_holders(mount, kHolderSearchLimit);
+  if (detach(mount.mount_point) == UnmountResult::Done) print_holders(mount, holders);
+}
+
+}  // namespace
+
+void umount_dir(const fs::path& mount_point) {
+  const Target target = find_target(mount_point);
+  if (unmount_patiently(target.mount.mount_point) == UnmountResult::Busy) {
+    detach_from_holders(target.mount);
+  } else if (target.daemon) {
+    end_daemon(*target.daemon);
+  }
+  if (target.record) target.registry->retire(*target.record);
+}
+
+}  // namespace red
