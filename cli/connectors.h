@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/access/shared_fields.h"
 #include "common/json/json_document.h"
-#include "common/protocols/shared_fields.h"
 #include "common/remote/access_options.h"
 #include "common/remote/remote_store.h"
 

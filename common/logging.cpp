@@ -1,6 +1,7 @@
 #include "common/logging.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -28,14 +29,21 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::off;
 }
 
+spdlog::sink_ptr make_file_sink(const std::string& path, std::size_t max_bytes) {
+  if (max_bytes == 0) return std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
+  constexpr std::size_t kOldFiles = 0;
+  return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, max_bytes, kOldFiles);
+}
+
 }  // namespace
 
-void open_log(LogLevel level, const std::optional<std::filesystem::path>& file) {
+void open_log(LogLevel level, const std::optional<std::filesystem::path>& file,
+              std::size_t max_bytes) {
   try {
     std::shared_ptr<spdlog::logger> logger;
     if (file) {
       logger = std::make_shared<spdlog::logger>(
-          "red", std::make_shared<spdlog::sinks::basic_file_sink_mt>(file->string()));
+          "red", make_file_sink(file->string(), max_bytes));
       logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
       logger->flush_on(spdlog::level::info);
     } else {

@@ -8,6 +8,7 @@ WorkerPool::WorkerPool(std::size_t max_threads)
     : max_threads_(std::max<std::size_t>(max_threads, 1)) {}
 
 void WorkerPool::stop() {
+  const std::lock_guard only_one(stop_mutex_);
   std::deque<std::function<void()>> dropped_demand;
   std::deque<std::function<void()>> dropped_background;
   std::vector<std::thread> threads;

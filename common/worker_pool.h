@@ -36,6 +36,7 @@ class WorkerPool {
   static constexpr std::size_t kMaxQueuedBackground = 4096;
 
   const std::size_t max_threads_;
+  std::mutex stop_mutex_;  ///< held while threads are joined: every stop() waits for the end
 
   std::mutex mutex_;
   std::condition_variable changed_;

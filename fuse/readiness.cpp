@@ -68,9 +68,9 @@ ReadinessChannel make_readiness_channel() {
 
 void CommandLink::report_ready() noexcept { send_message(fd_.get(), kReady); }
 
-void CommandLink::report_failure(const Error& error) noexcept {
+bool CommandLink::report_failure(const Error& error) noexcept {
   const std::string text = std::string(name_of(error.kind())) + "\n" + error.message();
-  send_message(fd_.get(), std::string_view(text).substr(0, kMaxMessageBytes));
+  return send_message(fd_.get(), std::string_view(text).substr(0, kMaxMessageBytes));
 }
 
 bool CommandLink::is_confirmed() noexcept { return receive_message(fd_.get()) == kConfirmed; }

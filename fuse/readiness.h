@@ -26,7 +26,8 @@ class CommandLink {
 
   int fd() const noexcept { return fd_.get(); }  ///< readable: confirmed, or the command has gone
   void report_ready() noexcept;
-  void report_failure(const Error& error) noexcept;
+  /// False if nobody listens any more.
+  bool report_failure(const Error& error) noexcept;
   /// When fd() is readable: whether the daemon may go on alone.
   bool is_confirmed() noexcept;
 

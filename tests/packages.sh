@@ -19,10 +19,12 @@ test=(
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
   curl fuse3 openssl procps
 )
+# To show it at work (tests/demo.sh).
+demo=(nginx)
 # To check formatting.
 check=(clang-format-14)
 
-readonly groups=(build run test check)
+readonly groups=(build run test demo check)
 
 packages_of() {
   local group

@@ -49,13 +49,13 @@ std::size_t BlockCache::block_budget() const {
   return std::max(max_bytes_ - std::min(max_bytes_, reserved), max_bytes_ / 4);
 }
 
-/// Evicts until one more block fits; false if what is left is all in use.
-bool BlockCache::make_room_for_one() {
+/// Evicts until so many more bytes fit; false if what is left is all in use.
+bool BlockCache::make_room_for(std::size_t bytes) {
   const std::size_t budget = block_budget();
-  while (memory_.bytes_in_use() + kBlockSize > budget && !used_.empty()) {
+  while (memory_.bytes_in_use() + bytes > budget && !used_.empty()) {
     erase(slots_.find(used_.back()));
   }
-  return memory_.bytes_in_use() + kBlockSize <= budget;
+  return memory_.bytes_in_use() + bytes <= budget;
 }
 
 void BlockCache::erase(Slots::iterator position) {
@@ -100,7 +100,7 @@ std::vector<BlockRun> BlockCache::request(ContentId content,
       }
       // Somebody waits for it, so it is fetched even if the budget is all in use: what the kernel
       // has outstanding bounds the excess.
-      make_room_for_one();
+      make_room_for(kBlockSize);
       add_claimed(key).waiters.push_back(request);
       append(to_fetch, index);
     }
@@ -116,7 +116,7 @@ std::vector<BlockRun> BlockCache::claim_ahead(ContentId content, BlockRun run) {
   for (std::uint64_t index = run.first; index < run.end; ++index) {
     const Key key{content, index};
     if (slots_.contains(key)) continue;
-    if (!make_room_for_one()) break;
+    if (!make_room_for(kBlockSize)) break;
     add_claimed(key);
     append(to_fetch, index);
   }
@@ -142,6 +142,7 @@ void BlockCache::publish(ContentId content, std::uint64_t index, bool keep) {
     if (keep) {
       slot.is_present = true;
       slot.used = used_.insert(used_.begin(), position->first);
+      make_room_for(0);  // what readers urged in beyond the budget goes again
     } else {
       slots_.erase(position);
     }
@@ -205,8 +206,7 @@ bool BlockCache::abandon(const std::shared_ptr<BlockRequest>& request, const Err
 void BlockCache::reserve(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
   reserved_ += bytes;
-  const std::size_t budget = block_budget();
-  while (memory_.bytes_in_use() > budget && !used_.empty()) erase(slots_.find(used_.back()));
+  make_room_for(0);
 }
 
 }  // namespace red

@@ -157,7 +157,7 @@ class BlockCache {
   struct Finished;
 
   std::size_t block_budget() const;
-  bool make_room_for_one();
+  bool make_room_for(std::size_t bytes);
   Slot& add_claimed(const Key& key);
   void erase(Slots::iterator position);
   static void append(std::vector<BlockRun>& runs, std::uint64_t index);

@@ -14,8 +14,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A kept connection can be dead without anybody having been told (a NAT forgot it, a host vanished).
-// Servers that need longer for a first byte get it on the second try, which is not bounded so.
+// A kept connection can be dead without anybody having been told (a NAT forgot it, a host
+// vanished). Servers that need longer for a first byte get it on the second try, which is not
+// bounded so.
 constexpr milliseconds kSilenceOnReusedConnection{5'000};
 
 // A redirect's page is read to its end to keep the connection, unless it is longer than this.
@@ -34,7 +35,9 @@ bool is_idempotent_without_body(std::string_view method) {
 HttpCredentials credentials_in(const Url& url) {
   if (url.userinfo.empty()) return {};
   const auto colon = url.userinfo.find(':');
-  const auto decoded = [](const std::string& text) { return decode_component(text).value_or(text); };
+  const auto decoded = [](const std::string& text) {
+    return decode_component(text).value_or(text);
+  };
   return {HttpCredentials::Scheme::Basic, decoded(url.userinfo.substr(0, colon)),
           colon == std::string::npos ? std::string() : decoded(url.userinfo.substr(colon + 1))};
 }
@@ -67,18 +70,18 @@ void CurlExchange::begin_leg(std::unique_ptr<CurlHandle> handle) {
   unsent_in_kernel_ = 0;
 
   ByteSource* body = trail_->keeps_body() ? request_.body.get() : nullptr;
-  // libcurl repeats a request, body and all, when a connection from its pool turns out to be closed.
-  // A POST must not arrive twice, so that it gets a connection that is not from the pool.
+  // libcurl repeats a request, body and all, when a connection from its pool turns out to be
+  // closed. A POST must not arrive twice, so that it gets a connection that is not from the pool.
   const bool is_post = body != nullptr && trail_->method() == "POST";
   const bool is_known_here = !request_.anonymous && trail_->may_send_credentials();
-  handle_->prepare({.request = request_,
-                    .method = trail_->method(),
-                    .url = trail_->url(),
-                    .body = body,
-                    .credentials = is_known_here ? credentials() : nullptr,
-                    .with_option_headers = is_known_here,
-                    .fresh_connection =
-                        request_.fresh_connection || is_repeated_fresh_ || is_post});
+  handle_->prepare(
+      {.request = request_,
+       .method = trail_->method(),
+       .url = trail_->url(),
+       .body = body,
+       .credentials = is_known_here ? credentials() : nullptr,
+       .with_option_headers = is_known_here,
+       .fresh_connection = request_.fresh_connection || is_repeated_fresh_ || is_post});
   CURL* easy = handle_->get();
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &on_request_start);
@@ -98,7 +101,8 @@ std::unique_ptr<CurlHandle> CurlExchange::release_handle() {
   return std::move(handle_);
 }
 
-// --- libcurl's callbacks ---------------------------------------------------------------------------
+// --- libcurl's callbacks
+// ---------------------------------------------------------------------------
 
 /// Exceptions must not pass through libcurl: they become the exchange's error.
 template <typename Body>
@@ -161,7 +165,8 @@ bool CurlExchange::take_body(std::span<const std::byte> bytes) {
   return false;
 }
 
-/// The head is told late, with the first byte or at the end: only then is it certain to be the last.
+/// The head is told late, with the first byte or at the end: only then is it certain to be the
+/// last.
 bool CurlExchange::begin_response() {
   HttpResponseHead head = reader_.head();
   head.url = trail_->url().to_string();
@@ -202,14 +207,15 @@ std::size_t CurlExchange::send_some(std::span<std::byte> buffer) {
 int CurlExchange::on_rewind(void* self, curl_off_t offset, int origin) {
   auto* exchange = static_cast<CurlExchange*>(self);
   // A POST whose body went out without an answer may have been acted upon.
-  const bool may_have_arrived = exchange->trail_->method() == "POST" && exchange->sent_ > 0 &&
-                                !exchange->is_answered_;
+  const bool may_have_arrived =
+      exchange->trail_->method() == "POST" && exchange->sent_ > 0 && !exchange->is_answered_;
   if (origin != SEEK_SET || offset < 0 || may_have_arrived) return CURL_SEEKFUNC_FAIL;
   exchange->sent_ = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
 }
 
-// --- The end of a leg ------------------------------------------------------------------------------
+// --- The end of a leg
+// ------------------------------------------------------------------------------
 
 CurlExchange::Next CurlExchange::end_leg(CURLcode code) {
   if (error_) return Next::End;
@@ -258,18 +264,18 @@ bool CurlExchange::is_digest_outdated() const {
 }
 
 Error CurlExchange::failure_of(CURLcode code) const {
-  return error_from_curl({.code = code,
-                          .text = handle_->error_text(),
-                          .what = what(),
-                          .host = trail_->url().host,
-                          .authority = authority(),
-                          .system_error = static_cast<int>(handle_->info<long>(CURLINFO_OS_ERRNO)),
-                          .proxy_status =
-                              static_cast<int>(handle_->info<long>(CURLINFO_HTTP_CONNECTCODE)),
-                          .is_in_body = has_body_begun_,
-                          .received = received_,
-                          .announced = reader_.head().content_length(),
-                          .connect_timeout = options_.connect_timeout});
+  return error_from_curl(
+      {.code = code,
+       .text = handle_->error_text(),
+       .what = what(),
+       .host = trail_->url().host,
+       .authority = authority(),
+       .system_error = static_cast<int>(handle_->info<long>(CURLINFO_OS_ERRNO)),
+       .proxy_status = static_cast<int>(handle_->info<long>(CURLINFO_HTTP_CONNECTCODE)),
+       .is_in_body = has_body_begun_,
+       .received = received_,
+       .announced = reader_.head().content_length(),
+       .connect_timeout = options_.connect_timeout});
 }
 
 void CurlExchange::fail(Error error) {
@@ -284,7 +290,8 @@ void CurlExchange::finish() noexcept {
   sink_->finish(error_ ? &*error_ : nullptr);
 }
 
-// --- Time ------------------------------------------------------------------------------------------
+// --- Time
+// ------------------------------------------------------------------------------------------
 
 bool CurlExchange::may_go_silent() const {
   return is_reused_ && !is_answered_ && !is_repeated_fresh_ &&
@@ -296,7 +303,8 @@ TimePoint CurlExchange::next_check() const {
   if (phase_ == Phase::Queued) return next;
   if (phase_ == Phase::Connecting) {
     // Whenever the request starts, it has at least so long from now.
-    return std::min(next, loop_time_ + std::min(kSilenceOnReusedConnection, options_.stall_timeout));
+    return std::min(next,
+                    loop_time_ + std::min(kSilenceOnReusedConnection, options_.stall_timeout));
   }
   next = std::min(next, last_activity_ + options_.stall_timeout);
   if (may_go_silent()) next = std::min(next, request_start_ + kSilenceOnReusedConnection);
@@ -305,7 +313,7 @@ TimePoint CurlExchange::next_check() const {
 
 CurlExchange::Verdict CurlExchange::check_time() {
   if (loop_time_ >= context_.deadline) {
-    const std::string state = received_ > 0 ? std::to_string(received_) + " bytes"
+    const std::string state = received_ > 0                 ? std::to_string(received_) + " bytes"
                               : phase_ == Phase::Exchanging ? "no answer"
                                                             : "no connection";
     fail(Error(ErrorKind::TimedOut, what() + ": " + state + " from " + authority() +
@@ -323,8 +331,8 @@ CurlExchange::Verdict CurlExchange::check_time() {
     last_activity_ = loop_time_;
     return Verdict::GoOn;
   }
-  fail(Error(ErrorKind::TimedOut, what() + ": no byte from " + authority() + " for " +
-                                      text_of(options_.stall_timeout)));
+  fail(Error(ErrorKind::TimedOut,
+             what() + ": no byte from " + authority() + " for " + text_of(options_.stall_timeout)));
   return Verdict::Fail;
 }
 
@@ -337,7 +345,8 @@ bool CurlExchange::has_upload_moved() {
   return std::exchange(unsent_in_kernel_, unsent) != unsent;
 }
 
-// --- Words -----------------------------------------------------------------------------------------
+// --- Words
+// -----------------------------------------------------------------------------------------
 
 std::string CurlExchange::what() const {
   // Without a trail the URL was none, and may hold anything.
@@ -352,9 +361,8 @@ void CurlExchange::log_end() const {
   const auto elapsed = std::chrono::steady_clock::now() - started_;
   log(LogLevel::Debug,
       what() + ": " + std::to_string(reader_.head().status) + ", " + std::to_string(received_) +
-          " bytes in " +
-          std::to_string(std::chrono::duration_cast<milliseconds>(elapsed).count()) + " ms" +
-          (error_ ? ": " + error_->message() : ""));
+          " bytes in " + std::to_string(std::chrono::duration_cast<milliseconds>(elapsed).count()) +
+          " ms" + (error_ ? ": " + error_->message() : ""));
 }
 
 }  // namespace red

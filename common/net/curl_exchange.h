@@ -116,7 +116,7 @@ class CurlExchange {
   // of the leg
   Phase phase_ = Phase::Queued;
   ResponseHeadReader reader_;
-  bool is_reused_ = false;      ///< on a connection that was used before
+  bool is_reused_ = false;  ///< on a connection that was used before
   bool has_body_begun_ = false;
   std::uint64_t discarded_ = 0;  ///< bytes of an answer that only leads elsewhere
   std::uint64_t sent_ = 0;       ///< where the body goes on

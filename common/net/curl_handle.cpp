@@ -129,8 +129,7 @@ void CurlHandle::set_credentials(const HttpCredentials* credentials) {
   const bool has_password = scheme == Scheme::Basic || scheme == Scheme::Digest;
   set(CURLOPT_USERNAME, has_password ? credentials->username.c_str() : nullptr);
   set(CURLOPT_PASSWORD, has_password ? credentials->password.c_str() : nullptr);
-  set(CURLOPT_XOAUTH2_BEARER,
-      scheme == Scheme::Bearer ? credentials->password.c_str() : nullptr);
+  set(CURLOPT_XOAUTH2_BEARER, scheme == Scheme::Bearer ? credentials->password.c_str() : nullptr);
   switch (scheme) {
     case Scheme::None:
       return set(CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_NONE));

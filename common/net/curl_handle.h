@@ -13,18 +13,18 @@ namespace red {
 
 /// What one request asks of a handle.
 struct CurlLeg {
-  const HttpRequest& request;       ///< its headers and flags
-  const std::string& method;        ///< after redirects
-  const Url& url;                   ///< after redirects
-  ByteSource* body;                 ///< null: none (any more)
+  const HttpRequest& request;          ///< its headers and flags
+  const std::string& method;           ///< after redirects
+  const Url& url;                      ///< after redirects
+  ByteSource* body;                    ///< null: none (any more)
   const HttpCredentials* credentials;  ///< null: none may be sent
   bool with_option_headers;
   bool fresh_connection;
 };
 
 /// A libcurl easy handle. It is used for one request after the other without a reset, so that what
-/// it knows of a server's Digest challenge stays; hence each request sets every option that a request
-/// can differ in. Used by one thread at a time.
+/// it knows of a server's Digest challenge stays; hence each request sets every option that a
+/// request can differ in. Used by one thread at a time.
 class CurlHandle {
  public:
   /// Sets what is the same for all requests. Throws Error.

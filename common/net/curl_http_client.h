@@ -8,9 +8,10 @@ namespace red {
 
 class CurlLoop;
 
-/// HttpClient by libcurl's multi interface, with one thread that does everything: it starts with the
-/// first request, and calls the sinks. Connections are kept and reused; at most `max_connections`
-/// to one host. Requests of Priority::Demand go first when all connections are busy.
+/// HttpClient by libcurl's multi interface, with one thread that does everything: it starts with
+/// the first request, and calls the sinks. Connections are kept and reused; at most
+/// `max_connections` to one host. Requests of Priority::Demand go first when all connections are
+/// busy.
 class CurlHttpClient final : public HttpClient {
  public:
   /// Cheap, without any I/O.

@@ -17,8 +17,8 @@ using std::chrono::milliseconds;
 // Servers rarely allow more streams on one HTTP/2 connection (nginx 128, Apache 100).
 constexpr std::size_t kMaxStreams = 100;
 
-// Signals are for the threads that wait for them. Blocking also keeps SIGPIPE away, which a write to
-// a closed connection raises in a TLS library that does not use MSG_NOSIGNAL.
+// Signals are for the threads that wait for them. Blocking also keeps SIGPIPE away, which a write
+// to a closed connection raises in a TLS library that does not use MSG_NOSIGNAL.
 void block_signals() {
   sigset_t all;
   sigfillset(&all);
@@ -34,12 +34,13 @@ CurlLoop::~CurlLoop() {
   if (multi_ != nullptr) curl_multi_cleanup(multi_);
 }
 
-// --- Any thread ------------------------------------------------------------------------------------
+// --- Any thread
+// ------------------------------------------------------------------------------------
 
 void CurlLoop::start(HttpRequest request, std::shared_ptr<HttpSink> sink,
                      const RequestContext& context) {
-  auto exchange = std::make_unique<CurlExchange>(std::move(request), std::move(sink), context,
-                                                 options_, now_);
+  auto exchange =
+      std::make_unique<CurlExchange>(std::move(request), std::move(sink), context, options_, now_);
   {
     const std::lock_guard lock(mutex_);
     if (multi_ == nullptr) launch();
@@ -92,7 +93,8 @@ void CurlLoop::stop() {
   }
 }
 
-// --- The event thread ------------------------------------------------------------------------------
+// --- The event thread
+// ------------------------------------------------------------------------------
 
 void CurlLoop::run() {
   block_signals();
@@ -160,7 +162,8 @@ bool CurlLoop::admit_from(std::deque<Id>& lane) {
 bool CurlLoop::has_room_for(const Entry& entry) const {
   const auto connections = static_cast<std::size_t>(options_.max_connections);
   if (!multiplexes_) return running_.size() < connections;
-  return entry.is_bulk ? running_bulk_ < connections : running_.size() - running_bulk_ < kMaxStreams;
+  return entry.is_bulk ? running_bulk_ < connections
+                       : running_.size() - running_bulk_ < kMaxStreams;
 }
 
 void CurlLoop::begin_leg(Id id, std::unique_ptr<CurlHandle> handle) {
@@ -246,7 +249,8 @@ void CurlLoop::wait() {
   constexpr milliseconds kLongest{60'000};
   milliseconds timeout = kLongest;
   if (next_check_ != TimePoint::max()) {
-    const auto left = std::chrono::ceil<milliseconds>(next_check_ - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<milliseconds>(next_check_ - std::chrono::steady_clock::now());
     timeout = std::clamp(left, milliseconds(0), kLongest);
   }
   curl_multi_poll(multi_, nullptr, 0, static_cast<int>(timeout.count()), nullptr);

@@ -41,9 +41,9 @@ class HttpHeaders {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;  ///< absolute, encoded
-  HttpHeaders headers;
-  std::shared_ptr<ByteSource> body;  ///< null: none
+  std::string url = {};  ///< absolute, encoded
+  HttpHeaders headers = {};
+  std::shared_ptr<ByteSource> body = nullptr;  ///< null: none
   /// Bulk data: a connection of its own with HTTP/1.1 rather than a stream of a shared one.
   bool own_connection = false;
   /// Never use a connection that was used before (after one went silent).
@@ -83,17 +83,17 @@ struct HttpCredentials {
 
 struct HttpClientOptions {
   HttpCredentials credentials;
-  HttpHeaders headers;           ///< sent to the first host only, like credentials
+  HttpHeaders headers;  ///< sent to the first host only, like credentials
   bool verify_tls = true;
-  std::string ca_certificate;    ///< PEM text or path; empty: the system's store
-  std::string proxy;             ///< empty: from the environment
+  std::string ca_certificate;  ///< PEM text or path; empty: the system's store
+  std::string proxy;           ///< empty: from the environment
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds stall_timeout{20'000};  ///< no byte for so long is Error{TimedOut}
   int max_connections = 32;
 };
 
-/// Exchanges HTTP requests with any number of servers. Thread-safe. Follows up to 20 redirects, http
-/// and https only; credentials and the option headers stay with the first host.
+/// Exchanges HTTP requests with any number of servers. Thread-safe. Follows up to 20 redirects,
+/// http and https only; credentials and the option headers stay with the first host.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

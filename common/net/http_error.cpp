@@ -36,8 +36,7 @@ constexpr std::array kRows{
     StatusRow{412, ErrorKind::ChangedRemotely, "Precondition Failed", ""},
     StatusRow{413, ErrorKind::Remote, "Content Too Large", "the server's limit is lower"},
     StatusRow{414, ErrorKind::Remote, "URI Too Long", ""},
-    StatusRow{416, ErrorKind::ChangedRemotely, "Range Not Satisfiable",
-              "the file became shorter"},
+    StatusRow{416, ErrorKind::ChangedRemotely, "Range Not Satisfiable", "the file became shorter"},
     StatusRow{423, ErrorKind::Remote, "Locked", ""},
     StatusRow{429, ErrorKind::Unavailable, "Too Many Requests", ""},
     StatusRow{500, ErrorKind::Remote, "Internal Server Error", ""},
@@ -49,8 +48,8 @@ constexpr std::array kRows{
 };
 
 StatusRow row_for(int status) {
-  const auto* found =
-      std::find_if(kRows.begin(), kRows.end(), [&](const auto& row) { return row.status == status; });
+  const auto* found = std::find_if(kRows.begin(), kRows.end(),
+                                   [&](const auto& row) { return row.status == status; });
   return found != kRows.end() ? *found : StatusRow{status, ErrorKind::Remote, "", ""};
 }
 

@@ -22,9 +22,9 @@ class RedirectTrail {
   /// Whether the answer sends us elsewhere.
   static bool is_redirect(const HttpResponseHead& head);
 
-  /// Goes where a redirect leads. 303 turns everything but HEAD into GET; all others keep the method
-  /// and the body: an upload must not silently become a download.
-  /// Throws Error{Protocol} for a loop, too many redirects, and what is no http or https URL.
+  /// Goes where a redirect leads. 303 turns everything but HEAD into GET; all others keep the
+  /// method and the body: an upload must not silently become a download. Throws Error{Protocol} for
+  /// a loop, too many redirects, and what is no http or https URL.
   void follow(const HttpResponseHead& redirect);
 
   const std::string& method() const { return method_; }

@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "common/access/shared_fields.h"
 #include "common/json/field_table.h"
 #include "common/json/json_document.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
-#include "common/protocols/shared_fields.h"
 #include "common/remote/access_options.h"
 #include "common/remote/remote_store.h"
 

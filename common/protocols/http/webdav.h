@@ -8,7 +8,8 @@
 
 namespace red {
 
-/// The body of our PROPFIND requests (RFC 4918 section 9.1).
+/// The body of our PROPFIND requests (RFC 4918 section 9.1), to be sent as application/xml:
+/// lighttpd refuses any other type.
 std::string_view propfind_body();
 
 /// Reads a 207 Multi-Status answer to PROPFIND with Depth: 1 on `directory` (path with a trailing

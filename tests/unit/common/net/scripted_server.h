@@ -231,9 +231,9 @@ class ScriptedServer {
 /// "HTTP/1.1 <status> X" with Content-Length and these further header lines ("A: b\r\n…").
 inline std::string http_answer(int status, std::string_view body = "",
                                std::string_view header_lines = "") {
-  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n" + std::string(header_lines) + "\r\n" +
-         std::string(body);
+  return "HTTP/1.1 " + std::to_string(status) +
+         " X\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+         std::string(header_lines) + "\r\n" + std::string(body);
 }
 
 /// Requests that a server has seen, from any thread.

@@ -1,4 +1,4 @@
-#include "common/protocols/shared_fields.h"
+#include "common/access/shared_fields.h"
 
 #include <array>
 #include <charconv>
