@@ -85,7 +85,7 @@ constexpr std::array kSubcommands{
                "Example:\n"
                "  cat > access.json <<'END'\n"
                "  {\"url\": \"https://example.com/results/out.csv\", \"method\": \"PUT\",\n"
-               "   \"auth\": {\"username\": \"ada\", \"password\": \"…\"}}\n"
+               "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}\n"
                "  END\n"
                "  red-connector send-file access.json out.csv\n"},
     Subcommand{"send-file-validate", Action::Validate, Purpose::SendFile, true, false, false,
@@ -228,14 +228,21 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
                                     "\nTry: " + std::string(program) + subcommand + " --help");
 }
 
-std::string reason_of_extras(const std::vector<std::string>& extras, const Subcommand* row) {
-  const std::string& first = extras.front();
-  if (first.size() > 1 && first.front() == '-') return "unknown option " + first;
-  if (row) return "unexpected argument \"" + first + "\"";
+/// The first argument that nothing takes. CLI11 counts the -- before paths as one.
+std::optional<std::string> first_extra(const CLI::App& app) {
+  for (const std::string& extra : app.remaining(true)) {
+    if (extra != "--") return extra;
+  }
+  return std::nullopt;
+}
+
+std::string reason_of_extra(const std::string& extra, const Subcommand* row) {
+  if (extra.size() > 1 && extra.front() == '-') return "unknown option " + extra;
+  if (row) return "unexpected argument \"" + extra + "\"";
   std::vector<std::string_view> names;
   for (const Subcommand& each : kSubcommands) names.push_back(each.name);
-  const std::string_view nearest = nearest_name(first, names);
-  return "unknown subcommand \"" + first + "\"" +
+  const std::string_view nearest = nearest_name(extra, names);
+  return "unknown subcommand \"" + extra + "\"" +
          (nearest.empty() ? std::string() : "; did you mean " + std::string(nearest) + "?");
 }
 
@@ -273,9 +280,12 @@ const Subcommand* parsed_subcommand(const CLI::App& app) {
 
 void parse(CLI::App& app, std::string_view program, const std::vector<std::string>& arguments) {
   app.allow_extras();
+  // CLI11 takes them from the back.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  // Alone this word ends a subcommand for CLI11; here it can be a path only.
+  std::replace(reversed.begin(), reversed.end(), std::string("++"), std::string("./++"));
   try {
-    // CLI11 takes them from the back.
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    app.parse(std::move(reversed));
   } catch (const CLI::ParseError& failure) {
     fail(program, parsed_subcommand(app), failure.what());
   }
@@ -296,9 +306,7 @@ std::variant<Invocation, AnswerText> parse_command_line(std::string_view program
   const Subcommand* row = parsed_subcommand(app);
   if (raw.version) return "red-connector " RED_CONNECTORS_VERSION "\n";
   if (raw.help) return row ? help_for_subcommand(program, *row) : help_for_program(program);
-  if (const auto extras = app.remaining(true); !extras.empty()) {
-    fail(program, row, reason_of_extras(extras, row));
-  }
+  if (const auto extra = first_extra(app)) fail(program, row, reason_of_extra(*extra, row));
   if (!row) fail(program, nullptr, "no subcommand");
   if (const std::string_view fault = fault_of(raw, *row); !fault.empty()) {
     fail(program, row, std::string(fault));

@@ -56,6 +56,7 @@ DaemonMonitor::~DaemonMonitor() {
   finished_ = true;
   wake();
   thread_.join();
+  if (stopper_.joinable()) stopper_.join();
   ::pthread_sigmask(SIG_SETMASK, &previous_signals_, nullptr);
 }
 
@@ -138,7 +139,8 @@ void DaemonMonitor::stop(const std::string& reason) {
   if (force_at_) return;
   log(LogLevel::Info, "unmounting: " + reason);
   force_at_ = std::chrono::steady_clock::now() + kStopLimit;
-  stop_.request_stop();
+  // What is called on a stop may wait for others; this thread must not, or nobody would end them.
+  stopper_ = std::thread([this] { stop_.request_stop(); });
 }
 
 void DaemonMonitor::end_by_force() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <functional>
 #include <mutex>
@@ -29,7 +30,7 @@ class DaemonMonitor {
   DaemonMonitor(const DaemonMonitor&) = delete;
   DaemonMonitor& operator=(const DaemonMonitor&) = delete;
 
-  /// Requested once, when serving is to end.
+  /// Requested once, when serving is to end; callbacks run on a thread of their own.
   std::stop_token stop_token() const { return stop_.get_token(); }
 
   /// To call when the kernel has accepted the mount. Returns at once. Thread-safe.
@@ -67,7 +68,8 @@ class DaemonMonitor {
 
   // of the monitor's thread
   CommandLink* command_;
-  std::optional<TimePoint> force_at_;
+  std::optional<TimePoint> force_at_;  ///< once it is asked to stop
+  std::thread stopper_;
 
   std::mutex mutex_;
   // guarded by mutex_

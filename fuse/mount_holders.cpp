@@ -1,6 +1,7 @@
 #include "fuse/mount_holders.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -71,15 +72,16 @@ std::string name_of_process(const fs::path& process) {
   return name;
 }
 
-bool is_process(const fs::path& entry) {
+/// This one holds what it inherited, and for a moment only.
+bool is_other_process(const fs::path& entry) {
   const std::string name = entry.filename().string();
-  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return name != std::to_string(::getpid()) && std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// Pid, name and path, each with a NUL behind it: what no name can hold.
 void write_holders(const MountEntry& mount, const std::function<void(std::string_view)>& write) {
   for (const fs::path& process : entries_of("/proc")) {
-    if (!is_process(process)) continue;
+    if (!is_other_process(process)) continue;
     const Put put = [&](const fs::path& path) {
       write(process.filename().string() + '\0' + name_of_process(process) + '\0' + path.string() +
             '\0');

@@ -99,16 +99,12 @@ void refuse_entries(const fs::path& path) {
 }  // namespace
 
 void check_that_mounting_works() {
-  if (::access(kDevice, F_OK) != 0) {
-    throw Error(ErrorKind::Mount,
-                "cannot mount: there is no /dev/fuse" + std::string(kContainerHint));
-  }
-  if (may_mount()) {
-    const UniqueFd device(::open(kDevice, O_RDWR | O_CLOEXEC));
-    if (device) return;
+  const UniqueFd device(::open(kDevice, O_RDWR | O_CLOEXEC));
+  if (!device) {
     throw Error(ErrorKind::Mount, text_of(errno, "cannot mount: cannot open /dev/fuse") +
                                       std::string(kContainerHint));
   }
+  if (may_mount()) return;
   if (::geteuid() == 0) {
     throw Error(ErrorKind::Mount,
                 "cannot mount: root lacks the capability CAP_SYS_ADMIN" + std::string(kContainerHint));

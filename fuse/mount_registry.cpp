@@ -60,6 +60,12 @@ std::string own_name(const MountRecord& record, std::string_view ending) {
   return key_of(record) + "-" + std::to_string(record.pid) + std::string(ending);
 }
 
+void remove_own_files(int directory_fd, const MountRecord& record) {
+  for (const std::string_view ending : {".log", ".sock"}) {
+    ::unlinkat(directory_fd, own_name(record, ending).c_str(), 0);
+  }
+}
+
 std::string escape(std::string_view value) {
   std::string escaped;
   for (const char c : value) {
@@ -304,9 +310,7 @@ void MountClaim::release() noexcept {
   } catch (const Error& error) {
     log(LogLevel::Warning, error.message());
   }
-  for (const std::string_view ending : {".log", ".sock"}) {
-    ::unlinkat(directory_fd_.get(), own_name(record_, ending).c_str(), 0);
-  }
+  remove_own_files(directory_fd_.get(), record_);
   locked_file_.reset();
 }
 
@@ -392,6 +396,7 @@ void MountRegistry::remove(const MountRecord& record, bool with_mount_point) con
   }
   if (with_mount_point) ::rmdir(record.mount_point.c_str());
   ::unlinkat(directory_fd_.get(), key_of(record).c_str(), 0);
+  if (!current->daemon_alive) remove_own_files(directory_fd_.get(), record);
 }
 
 fs::path MountRegistry::socket_path(const MountRecord& record) const {

@@ -1,9 +1,10 @@
 #include "fuse/process_handle.h"
 
 #include <poll.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -18,6 +19,11 @@ namespace red {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// By number: the declarations of glibc 2.36 lack extern "C".
+UniqueFd open_pidfd(pid_t pid) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
 
 /// The fields of /proc/PID/stat from the third on: the second is the name, which may hold anything.
 std::optional<std::istringstream> stat_fields_after_name(pid_t pid) {
@@ -64,7 +70,7 @@ std::optional<ProcessHandle> ProcessHandle::find(pid_t pid, std::uint64_t start_
   if (pid <= 0) return std::nullopt;
   // First the handle, then the look at whose it is: in this order the pid cannot change hands
   // between the two.
-  UniqueFd pidfd(::pidfd_open(pid, 0));
+  UniqueFd pidfd = open_pidfd(pid);
   if (start_ticks_of(pid) != start_ticks) return std::nullopt;
   return ProcessHandle(pid, start_ticks, std::move(pidfd));
 }
@@ -79,7 +85,7 @@ std::optional<uid_t> ProcessHandle::user() const {
 
 void ProcessHandle::signal(int number) const noexcept {
   if (pidfd_) {
-    ::pidfd_send_signal(pidfd_.get(), number, nullptr, 0);
+    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (!has_ended()) {
     ::kill(pid_, number);
   }
@@ -90,7 +96,7 @@ bool ProcessHandle::wait_until_ended(std::chrono::milliseconds limit) const {
 }
 
 std::optional<int> wait_for_child(pid_t child, std::chrono::milliseconds limit) {
-  const UniqueFd pidfd(::pidfd_open(child, 0));
+  const UniqueFd pidfd = open_pidfd(child);
   int status = 0;
   const auto is_reaped = [&] { return ::waitpid(child, &status, WNOHANG) == child; };
   if (!wait_for_end(pidfd, limit, is_reaped)) return std::nullopt;

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSizeWords = "a number of bytes or a size such as \"2 GiB\"";
+constexpr std::string_view kSizeWords = "a size such as \"2 GiB\"";
 constexpr std::string_view kCacheDirectoryVariable = "RED_CONNECTOR_CACHE_DIR";
 /// A day: longer than anybody waits, and far from what a clock cannot hold.
 constexpr double kMaxTimeout = 86'400;
@@ -30,7 +30,7 @@ fs::path absolute_path(const std::string& text) {
 template <typename Target>
 Binding<Target> byte_count(std::optional<std::uint64_t> Target::*member) {
   return {
-      {{.type = JsonType::Integer, .words = kSizeWords, .minimum = 1},
+      {{.type = JsonType::Integer, .words = "a number of bytes", .minimum = 1},
        {.type = JsonType::String, .min_length = 1, .words = kSizeWords}},
       [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
         try {
@@ -161,7 +161,7 @@ std::uint64_t parse_byte_count(std::string_view text) {
   if (failure == std::errc() && bytes >= 1 && bytes <= 0x1p62) {
     return static_cast<std::uint64_t>(bytes);
   }
-  throw Error(ErrorKind::InvalidAccess, "must be " + std::string(kSizeWords));
+  throw Error(ErrorKind::InvalidAccess, "must be a number of bytes or " + std::string(kSizeWords));
 }
 
 const FieldTable<SharedForm>& shared_fields() {

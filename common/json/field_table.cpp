@@ -20,11 +20,13 @@ bool is_allowed_text(const ValueShape& shape, const std::string& text) {
          std::find(shape.values.begin(), shape.values.end(), text) != shape.values.end();
 }
 
+bool has_type(const ValueShape& shape, JsonType type) {
+  return type == shape.type || (type == JsonType::Integer && shape.type == JsonType::Number);
+}
+
 bool has_shape(const ValueShape& shape, const JsonValue& value) {
   const JsonType type = value.type();
-  if (type != shape.type && !(type == JsonType::Integer && shape.type == JsonType::Number)) {
-    return false;
-  }
+  if (!has_type(shape, type)) return false;
   if (is_number(type)) return within_bounds(shape, *value.number());
   return type != JsonType::String || is_allowed_text(shape, *value.string());
 }
@@ -68,7 +70,7 @@ bool check_shape(const std::vector<ValueShape>& shapes, const JsonValue& value,
   bool type_is_right = false;
   for (const ValueShape& shape : shapes) {
     if (has_shape(shape, value)) return true;
-    type_is_right = type_is_right || shape.type == value.type();
+    type_is_right = type_is_right || has_type(shape, value.type());
     words.push_back(words_for(shape));
   }
   std::string text = "must be " + alternatives(words);

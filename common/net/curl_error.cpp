@@ -71,6 +71,10 @@ Error other_error(const CurlFailure& failure, ErrorKind kind, std::string_view w
 }
 
 Error broken_connection_error(const CurlFailure& failure) {
+  // libcurl's own bound for headers comes with the code of a broken connection.
+  if (failure.text.starts_with("Too large response headers")) {
+    return other_error(failure, ErrorKind::Protocol, "the answer's header is too long");
+  }
   if (failure.proxy_status >= 300) return connect_error(failure);
   if (failure.is_in_body) return closed_early_error(failure);
   return other_error(failure, ErrorKind::Network, failure.authority + " closed without an answer");

@@ -32,16 +32,6 @@ bool is_idempotent_without_body(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PROPFIND" || method == "OPTIONS";
 }
 
-HttpCredentials credentials_in(const Url& url) {
-  if (url.userinfo.empty()) return {};
-  const auto colon = url.userinfo.find(':');
-  const auto decoded = [](const std::string& text) {
-    return decode_component(text).value_or(text);
-  };
-  return {HttpCredentials::Scheme::Basic, decoded(url.userinfo.substr(0, colon)),
-          colon == std::string::npos ? std::string() : decoded(url.userinfo.substr(colon + 1))};
-}
-
 }  // namespace
 
 CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
@@ -55,9 +45,7 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
       started_(std::chrono::steady_clock::now()) {}
 
 void CurlExchange::accept(std::function<void()> on_stop) {
-  Url url = Url::parse(request_.url);
-  url_credentials_ = credentials_in(url);
-  trail_.emplace(request_.method, std::move(url));
+  trail_.emplace(request_.method, Url::parse(request_.url));
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 
@@ -73,14 +61,12 @@ void CurlExchange::begin_leg(std::unique_ptr<CurlHandle> handle) {
   // libcurl repeats a request, body and all, when a connection from its pool turns out to be
   // closed. A POST must not arrive twice, so that it gets a connection that is not from the pool.
   const bool is_post = body != nullptr && trail_->method() == "POST";
-  const bool is_known_here = !request_.anonymous && trail_->may_send_credentials();
   handle_->prepare(
       {.request = request_,
        .method = trail_->method(),
        .url = trail_->url(),
        .body = body,
-       .credentials = is_known_here ? credentials() : nullptr,
-       .with_option_headers = is_known_here,
+       .with_secrets = is_known_here(),
        .fresh_connection = request_.fresh_connection || is_repeated_fresh_ || is_post});
   CURL* easy = handle_->get();
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
@@ -247,14 +233,13 @@ CurlExchange::Next CurlExchange::follow_redirect() {
   return follows ? Next::Leg : Next::End;
 }
 
-const HttpCredentials* CurlExchange::credentials() const {
-  const bool has_given = options_.credentials.scheme != HttpCredentials::Scheme::None;
-  return has_given ? &options_.credentials : &url_credentials_;
+/// Whether what is secret may be sent on this leg.
+bool CurlExchange::is_known_here() const {
+  return !request_.anonymous && trail_->may_send_credentials();
 }
 
 bool CurlExchange::is_digest() const {
-  return credentials()->scheme == HttpCredentials::Scheme::Digest && !request_.anonymous &&
-         trail_->may_send_credentials();
+  return options_.credentials.scheme == HttpCredentials::Scheme::Digest && is_known_here();
 }
 
 /// A challenge that was remembered from an earlier exchange is refused: a new one may be taken.

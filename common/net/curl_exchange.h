@@ -80,7 +80,7 @@ class CurlExchange {
   bool begin_response();
   std::size_t send_some(std::span<std::byte> buffer);
 
-  const HttpCredentials* credentials() const;
+  bool is_known_here() const;
   bool is_digest() const;
   bool is_digest_outdated() const;
   bool may_go_silent() const;
@@ -101,7 +101,6 @@ class CurlExchange {
   const HttpClientOptions& options_;
   const TimePoint& loop_time_;
   const TimePoint started_;
-  HttpCredentials url_credentials_;  ///< from the URL's userinfo
   std::optional<RedirectTrail> trail_;
   std::optional<StopCallback> stop_callback_;
 

@@ -100,7 +100,7 @@ void CurlHandle::prepare(const CurlLeg& leg) {
   error_text_[0] = '\0';
   set(CURLOPT_URL, leg.url.to_string().c_str());
   set_method(leg);
-  set_credentials(leg.credentials);
+  set_credentials(leg.with_secrets);
   set_headers(leg);
   // Only with TLS can HTTP/2 be negotiated without cost. Without it, waiting for what the first
   // connection turns out to be (PIPEWAIT) would only delay the second request.
@@ -123,13 +123,14 @@ void CurlHandle::set_method(const CurlLeg& leg) {
   set(CURLOPT_CUSTOMREQUEST, is_plain ? nullptr : leg.method.c_str());
 }
 
-void CurlHandle::set_credentials(const HttpCredentials* credentials) {
+void CurlHandle::set_credentials(bool with_secrets) {
   using Scheme = HttpCredentials::Scheme;
-  const Scheme scheme = credentials != nullptr ? credentials->scheme : Scheme::None;
+  const HttpCredentials& given = options_.credentials;
+  const Scheme scheme = with_secrets ? given.scheme : Scheme::None;
   const bool has_password = scheme == Scheme::Basic || scheme == Scheme::Digest;
-  set(CURLOPT_USERNAME, has_password ? credentials->username.c_str() : nullptr);
-  set(CURLOPT_PASSWORD, has_password ? credentials->password.c_str() : nullptr);
-  set(CURLOPT_XOAUTH2_BEARER, scheme == Scheme::Bearer ? credentials->password.c_str() : nullptr);
+  set(CURLOPT_USERNAME, has_password ? given.username.c_str() : nullptr);
+  set(CURLOPT_PASSWORD, has_password ? given.password.c_str() : nullptr);
+  set(CURLOPT_XOAUTH2_BEARER, scheme == Scheme::Bearer ? given.password.c_str() : nullptr);
   switch (scheme) {
     case Scheme::None:
       return set(CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_NONE));
@@ -147,7 +148,7 @@ void CurlHandle::set_headers(const CurlLeg& leg) {
   headers_.reset();
   for (const auto& [name, value] : leg.request.headers) add_header(name, value);
   bool has_encoding = leg.request.headers.find("Accept-Encoding").has_value();
-  if (leg.with_option_headers) {
+  if (leg.with_secrets) {
     has_encoding = has_encoding || options_.headers.find("Accept-Encoding").has_value();
     for (const auto& [name, value] : options_.headers) {
       if (!leg.request.headers.find(name)) add_header(name, value);

@@ -13,12 +13,11 @@ namespace red {
 
 /// What one request asks of a handle.
 struct CurlLeg {
-  const HttpRequest& request;          ///< its headers and flags
-  const std::string& method;           ///< after redirects
-  const Url& url;                      ///< after redirects
-  ByteSource* body;                    ///< null: none (any more)
-  const HttpCredentials* credentials;  ///< null: none may be sent
-  bool with_option_headers;
+  const HttpRequest& request;  ///< its headers and flags
+  const std::string& method;   ///< after redirects
+  const Url& url;              ///< after redirects
+  ByteSource* body;            ///< null: none (any more)
+  bool with_secrets;           ///< credentials and the option headers
   bool fresh_connection;
 };
 
@@ -54,7 +53,7 @@ class CurlHandle {
   void set_tls();
   void set_proxy();
   void set_method(const CurlLeg& leg);
-  void set_credentials(const HttpCredentials* credentials);
+  void set_credentials(bool with_secrets);
   void set_headers(const CurlLeg& leg);
   void add_header(std::string_view name, std::string_view value);
 

@@ -1,6 +1,7 @@
 #include "common/net/url.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -9,16 +10,43 @@
 namespace red {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+/// Some of the 256 bytes.
+class CharSet {
+ public:
+  constexpr explicit CharSet(std::string_view members) {
+    for (const char c : members) has_[static_cast<unsigned char>(c)] = true;
+  }
+  constexpr CharSet operator+(const CharSet& other) const {
+    CharSet both = *this;
+    for (std::size_t i = 0; i < has_.size(); ++i) both.has_[i] = has_[i] || other.has_[i];
+    return both;
+  }
+  constexpr bool contains(char c) const { return has_[static_cast<unsigned char>(c)]; }
+
+ private:
+  std::array<bool, 256> has_{};
+};
+
+// RFC 3986 sections 2 and 3.
+constexpr CharSet kDigit{"0123456789"};
+constexpr CharSet kAlpha{"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"};
+constexpr CharSet kUnreserved = kAlpha + kDigit + CharSet{"-._~"};
+constexpr CharSet kPathChar = kUnreserved + CharSet{"!$&'()*+,;=:@/"};
+constexpr CharSet kQueryChar = kPathChar + CharSet{"?"};
+constexpr CharSet kSchemeChar = kAlpha + kDigit + CharSet{"+-."};
+constexpr CharSet kIpv6Char = kUnreserved + CharSet{":%"};
+// '+' is a blank to some servers, ';' begins parameters, and '&' and "'" get lost in HTML.
+constexpr CharSet kComponentChar = kUnreserved + CharSet{"!$()*,="};
+
+bool all_in(const CharSet& set, std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [&](char c) { return set.contains(c); });
+}
+
 bool is_control(char c) { return (c >= 0 && c < ' ') || c == 0x7f; }
-bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
-bool is_unreserved(char c) { return is_digit(c) || is_alpha(c) || is_one_of(c, "-._~"); }
-bool is_sub_delim(char c) { return is_one_of(c, "!$&'()*+,;="); }
 
 /// -1 for what is no hexadecimal digit.
 int hex_value(char c) {
-  if (is_digit(c)) return c - '0';
+  if (kDigit.contains(c)) return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
@@ -44,25 +72,19 @@ std::string to_lower(std::string_view text) {
   return lower;
 }
 
-/// Escapes what may not stand in a path or query; a '%' that begins no escape is one of those.
-std::string escape_where_needed(std::string_view text, std::string_view also_allowed) {
+/// Escapes what may not stand there; a '%' that begins no escape is one of those.
+std::string escape_where_needed(std::string_view text, const CharSet& allowed) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool fine = is_unreserved(c) || is_sub_delim(c) || is_one_of(c, also_allowed) ||
-                      is_escape(text.substr(i));
-    if (fine) {
-      out += c;
+    if (allowed.contains(text[i]) || is_escape(text.substr(i))) {
+      out += text[i];
     } else {
-      append_escaped(out, c);
+      append_escaped(out, text[i]);
     }
   }
   return out;
 }
-
-std::string escape_path(std::string_view path) { return escape_where_needed(path, ":@/"); }
-std::string escape_query(std::string_view query) { return escape_where_needed(query, ":@/?"); }
 
 /// The five parts of RFC 3986 section 3, not yet checked.
 struct Parts {
@@ -76,11 +98,9 @@ std::optional<std::string_view> take_scheme(std::string_view& text) {
   const std::size_t end = text.find_first_of(":/?#");
   if (end == std::string_view::npos || text[end] != ':') return std::nullopt;
   const std::string_view scheme = text.substr(0, end);
-  const bool valid = !scheme.empty() && is_alpha(scheme[0]) &&
-                     std::all_of(scheme.begin(), scheme.end(), [](char c) {
-                       return is_alpha(c) || is_digit(c) || is_one_of(c, "+-.");
-                     });
-  if (!valid) return std::nullopt;
+  if (scheme.empty() || !kAlpha.contains(scheme[0]) || !all_in(kSchemeChar, scheme)) {
+    return std::nullopt;
+  }
   text.remove_prefix(end + 1);
   return scheme;
 }
@@ -127,7 +147,7 @@ std::string remove_dot_segments(std::string_view path) {
 /// The path of a URL with an authority: never empty, begins with '/'.
 std::string complete_path(std::string_view path) {
   if (path.empty()) return "/";
-  return remove_dot_segments(escape_path(path));
+  return remove_dot_segments(escape_where_needed(path, kPathChar));
 }
 
 /// RFC 3986 section 5.2.3; `base` begins with '/'.
@@ -138,16 +158,14 @@ std::string merge_paths(std::string_view base, std::string_view reference) {
 bool is_valid_name(std::string_view host) {
   // Bytes above 127 are international names, which the HTTP client translates.
   return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
-    return is_unreserved(c) || static_cast<unsigned char>(c) >= 0x80;
+    return kUnreserved.contains(c) || static_cast<unsigned char>(c) >= 0x80;
   });
 }
 
 bool is_valid_host(std::string_view host) {
   if (!host.starts_with('[')) return is_valid_name(host);
   if (!host.ends_with(']') || host.find(':') == std::string_view::npos) return false;
-  host = host.substr(1, host.size() - 2);
-  return std::all_of(host.begin(), host.end(),
-                     [](char c) { return is_unreserved(c) || c == ':' || c == '%'; });
+  return all_in(kIpv6Char, host.substr(1, host.size() - 2));
 }
 
 int default_port(std::string_view scheme) { return scheme == "https" ? 443 : 80; }
@@ -156,7 +174,7 @@ std::optional<int> parse_port(std::string_view text) {
   int port = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   const bool valid = error == std::errc{} && end == text.data() + text.size() &&
-                     is_digit(text[0]) && port > 0 && port <= 65535;
+                     kDigit.contains(text[0]) && port > 0 && port <= 65535;
   return valid ? std::optional(port) : std::nullopt;
 }
 
@@ -182,7 +200,7 @@ std::string_view assign_authority(Url& url, std::string_view authority) {
 
 void assign_query(Url& url, std::optional<std::string_view> query) {
   url.has_query = query.has_value();
-  url.query = escape_query(query.value_or(""));
+  url.query = escape_where_needed(query.value_or(""), kQueryChar);
 }
 
 /// Sets everything from the parts of an absolute URL. Returns what is wrong, or nothing.
@@ -252,8 +270,7 @@ std::string encode_component(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());
   for (const char c : raw) {
-    // '+' is a blank to some servers, ';' begins parameters, and '&' and "'" get lost in HTML.
-    if (is_unreserved(c) || is_one_of(c, "!$()*,=")) {
+    if (kComponentChar.contains(c)) {
       out += c;
     } else {
       append_escaped(out, c);

@@ -32,7 +32,9 @@ struct Url {
 
   /// scheme://host:port
   std::string origin() const;
-  bool same_origin(const Url& other) const { return origin() == other.origin(); }
+  bool same_origin(const Url& other) const {
+    return scheme == other.scheme && host == other.host && port == other.port;
+  }
 };
 
 /// Percent-encodes a path component: everything but unreserved characters (RFC 3986 section 2.3)

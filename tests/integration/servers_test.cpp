@@ -5,15 +5,14 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <ostream>
 
 #include "tests/servers/apache_server.h"
-#include "tests/servers/caddy_server.h"
 #include "tests/servers/lighttpd_server.h"
 #include "tests/servers/nginx_server.h"
 #include "tests/servers/python_server.h"
 #include "tests/servers/relay.h"
 #include "tests/servers/scripts.h"
+#include "tests/servers/server_kinds.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/waiting.h"
 
@@ -34,56 +33,31 @@ std::string status_of(std::vector<std::string> arguments) {
   return curl(std::move(arguments)).output;
 }
 
-struct NamedServer {
-  std::string name;
-  std::function<std::unique_ptr<ServerProcess>()> make;
+class RealServer : public ::testing::TestWithParam<ServerKind> {
+ protected:
+  const std::unique_ptr<ServerProcess> server_ = GetParam().make();
 };
 
-void PrintTo(const NamedServer& server, std::ostream* out) { *out << server.name; }
-
-class RealServer : public ::testing::TestWithParam<NamedServer> {};
-
 TEST_P(RealServer, ServesFilesAndAnIndexOfThem) {
-  const auto server = GetParam().make();
-  write_tree(server->root(), {{"a.txt", "content"}, {"sub/b.txt", "more"}});
-  EXPECT_EQ(curl({server->url("/a.txt")}).output, "content");
-  EXPECT_THAT(curl({server->url("/")}).output, HasSubstr("a.txt"));
-  EXPECT_THAT(curl({server->url("/sub/")}).output, HasSubstr("b.txt"));
-  EXPECT_EQ(status_of({server->url("/missing")}), "404");
+  write_tree(server_->root(), {{"a.txt", "content"}, {"sub/b.txt", "more"}});
+  EXPECT_EQ(curl({server_->url("/a.txt")}).output, "content");
+  const bool dav = GetParam().name.ends_with("Dav");
+  const std::string method = dav ? "PROPFIND" : "GET";
+  EXPECT_THAT(curl({"-X", method, "-H", "Depth: 1", server_->url("/")}).output, HasSubstr("a.txt"));
+  EXPECT_THAT(curl({"-X", method, "-H", "Depth: 1", server_->url("/sub/")}).output,
+              HasSubstr("b.txt"));
+  EXPECT_EQ(status_of({server_->url("/missing")}), "404");
 }
 
 TEST_P(RealServer, ComesBackOnTheSamePort) {
-  const auto server = GetParam().make();
-  write_file(server->root() / "a.txt", "content");
-  server->stop();
-  EXPECT_EQ(status_of({server->url("/a.txt")}), "000");
-  server->start();
-  EXPECT_EQ(curl({server->url("/a.txt")}).output, "content");
+  write_file(server_->root() / "a.txt", "content");
+  server_->stop();
+  EXPECT_EQ(status_of({server_->url("/a.txt")}), "000");
+  server_->start();
+  EXPECT_EQ(curl({server_->url("/a.txt")}).output, "content");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Every, RealServer,
-    ::testing::Values(NamedServer{"Nginx", [] { return std::make_unique<NginxServer>(); }},
-                      NamedServer{"NginxJson",
-                                  [] {
-                                    return std::make_unique<NginxServer>(
-                                        NginxOptions{.autoindex_format = "json"});
-                                  }},
-                      NamedServer{"Apache", [] { return std::make_unique<ApacheServer>(); }},
-                      NamedServer{"ApacheFancy",
-                                  [] {
-                                    return std::make_unique<ApacheServer>(
-                                        ApacheOptions{.index = ApacheOptions::Index::Fancy});
-                                  }},
-                      NamedServer{"ApacheTable",
-                                  [] {
-                                    return std::make_unique<ApacheServer>(
-                                        ApacheOptions{.index = ApacheOptions::Index::Table});
-                                  }},
-                      NamedServer{"Lighttpd", [] { return std::make_unique<LighttpdServer>(); }},
-                      NamedServer{"Caddy", [] { return std::make_unique<CaddyServer>(); }},
-                      NamedServer{"Python", [] { return std::make_unique<PythonServer>(); }}),
-    [](const auto& param_info) { return param_info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Every, RealServer, ::testing::ValuesIn(server_kinds()), kNameOfServerKind);
 
 TEST(Nginx, SpeaksHttp2OverTlsWithItsOwnAuthority) {
   const NginxServer server({.tls = true, .http2 = true});

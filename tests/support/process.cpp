@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,7 +90,12 @@ pid_t spawn(const Command& command, const Streams& streams, bool own_terminal) {
   ::_exit(127);
 }
 
-std::optional<int> wait_until(pid_t pid, Clock::time_point end) {
+struct Ending {
+  int exit_code;
+  long max_resident_kib;
+};
+
+std::optional<Ending> wait_until(pid_t pid, Clock::time_point end) {
   // Debian 12's declaration of pidfd_open() is not for C++.
   const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process) fail("pidfd_open");
@@ -97,8 +103,10 @@ std::optional<int> wait_until(pid_t pid, Clock::time_point end) {
   pollfd ended{process.get(), POLLIN, 0};
   if (::poll(&ended, 1, static_cast<int>(std::max<long>(left.count(), 0))) <= 0) return {};
   int status = 0;
-  if (::waitpid(pid, &status, 0) != pid) fail("waitpid");
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  rusage usage{};
+  if (::wait4(pid, &status, 0, &usage) != pid) fail("wait4");
+  const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return Ending{exit_code, usage.ru_maxrss};
 }
 
 struct Pipe {
@@ -148,14 +156,17 @@ bool read_to_end(std::vector<Reading> open, Clock::time_point end) {
 
 void finish(pid_t pid, bool read_all, Clock::time_point start, Clock::time_point end,
             Outcome& outcome) {
-  std::optional<int> exit_code;
-  if (read_all) exit_code = wait_until(pid, end);
-  outcome.timed_out = !exit_code;
-  if (!exit_code) {
+  std::optional<Ending> ending;
+  if (read_all) ending = wait_until(pid, end);
+  outcome.timed_out = !ending;
+  if (!ending) {
     ::kill(-pid, SIGKILL);
-    exit_code = wait_until(pid, Clock::now() + std::chrono::seconds(10));
+    ending = wait_until(pid, Clock::now() + std::chrono::seconds(10));
   }
-  outcome.exit_code = exit_code.value_or(-1);
+  if (ending) {
+    outcome.exit_code = ending->exit_code;
+    outcome.max_resident_kib = ending->max_resident_kib;
+  }
   outcome.duration = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
 }
 
@@ -219,7 +230,8 @@ void Process::signal(int number) const {
 }
 
 std::optional<int> Process::wait(std::chrono::milliseconds limit) {
-  if (!exit_code_) exit_code_ = wait_until(pid_, Clock::now() + limit);
+  if (exit_code_) return exit_code_;
+  if (const auto ending = wait_until(pid_, Clock::now() + limit)) exit_code_ = ending->exit_code;
   return exit_code_;
 }
 

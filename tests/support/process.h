@@ -25,6 +25,7 @@ struct Outcome {
   std::string output;
   std::string errors;
   std::chrono::milliseconds duration{0};
+  long max_resident_kib = 0;
   bool timed_out = false;  ///< not ended, or its pipes still open, at the time limit; killed
 };
 
@@ -54,7 +55,7 @@ class Process {
 
  private:
   pid_t pid_;
-  std::optional<int> exit_code_;
+  std::optional<int> exit_code_;  ///< once it has ended
 };
 
 /// The living processes (zombies are not) that were started with NAME=value in their environment,

@@ -170,7 +170,8 @@ void Page::end_element(std::string_view name) {
 void Page::characters(std::string_view text) {
   if (in_heading_) append_bounded(heading_, text);
   if (in_row_) append_bounded(in_link_ ? row_.link_text : row_.text, text);
-  if (!has_size_column_) has_size_column_ = text.find("Size") != std::string_view::npos;
+  const bool may_be_header = !in_row_ || in_link_;
+  if (may_be_header && text.find("Size") != std::string_view::npos) has_size_column_ = true;
 }
 
 void Page::start_link(std::string_view href) {

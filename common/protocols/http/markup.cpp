@@ -1,5 +1,6 @@
 #include "common/protocols/http/markup.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "common/net/url.h"
@@ -7,31 +8,28 @@
 namespace red {
 namespace {
 
-constexpr std::string_view kBlanks = " \t\n\r\f";
-
-bool is_plain(char c) {
-  return (c >= ' ' && c < 0x7f) || kBlanks.find(c) != std::string_view::npos;
-}
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
+bool is_plain(char c) { return (c >= ' ' && c < 0x7f) || is_blank(c); }
 
 }  // namespace
 
 std::string escape_raw_bytes(std::string_view markup) {
   std::string out;
   out.reserve(markup.size() + markup.size() / 8);
-  for (const char& c : markup) {
-    if (is_plain(c)) {
-      out += c;
-    } else {
-      out += encode_component({&c, 1});
-    }
+  while (!markup.empty()) {
+    const auto plain_end = std::find_if_not(markup.begin(), markup.end(), is_plain);
+    out.append(markup.begin(), plain_end);
+    if (plain_end == markup.end()) break;
+    out += encode_component({plain_end, 1});
+    markup.remove_prefix(static_cast<std::size_t>(plain_end - markup.begin()) + 1);
   }
   return out;
 }
 
 std::string_view trim(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {

@@ -12,7 +12,7 @@ constexpr std::array<std::string_view, 5> kKnown{"url", "method", "auth", "disab
 
 TEST(NearestName, FindsTypingMistakes) {
   EXPECT_EQ(nearest_name("metod", kKnown), "method");
-  EXPECT_EQ(nearest_name("ehtmod", kKnown), "method");
+  EXPECT_EQ(nearest_name("emthod", kKnown), "method");
   EXPECT_EQ(nearest_name("ulr", kKnown), "url");
   EXPECT_EQ(nearest_name("disableSslVerificaton", kKnown), "disableSSLVerification");
 }

@@ -376,17 +376,6 @@ TEST(CurlHttpClient, SendsABearerToken) {
   EXPECT_EQ(log.all().at(0).header("Authorization"), "Bearer geheim");
 }
 
-TEST(CurlHttpClient, UserinfoOfTheUrlCountsAsBasicCredentials) {
-  RequestLog log;
-  ScriptedServer server(ScriptedServer::answering([&](const auto& request) {
-    log.add(request);
-    return http_answer(200);
-  }));
-  CurlHttpClient client({});
-  exchange(client, get("http://anna:ge%68eim@" + server.authority() + "/"), soon(), kMaxBody);
-  EXPECT_EQ(log.all().at(0).header("Authorization"), "Basic YW5uYTpnZWhlaW0=");
-}
-
 TEST(CurlHttpClient, AnonymousRequestsCarryNothingSecret) {
   RequestLog log;
   ScriptedServer server(ScriptedServer::answering([&](const auto& request) {

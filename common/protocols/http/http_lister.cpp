@@ -1,0 +1,186 @@
+#include "common/protocols/http/http_lister.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/net/http_error.h"
+#include "common/net/response_collector.h"
+#include "common/protocols/http/http_answer.h"
+#include "common/protocols/http/index_page.h"
+#include "common/protocols/http/webdav.h"
+
+namespace red {
+namespace {
+
+// Room for a directory with a million entries in the wordiest form.
+constexpr std::size_t kMaxListing = 256 << 20;
+
+// How long a server that has sent an index page may take to show that it speaks WebDAV, too.
+constexpr std::chrono::seconds kWebDavGrace{2};
+
+class ConstantSource final : public ByteSource {
+ public:
+  explicit ConstantSource(std::string_view text) : text_(text) {}
+  std::uint64_t size() const override { return text_.size(); }
+  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override {
+    const std::size_t count = std::min(buffer.size(), text_.size() - offset);
+    std::memcpy(buffer.data(), text_.data() + offset, count);
+    return count;
+  }
+
+ private:
+  const std::string_view text_;
+};
+
+HttpRequest propfind(const Url& directory) {
+  return {.method = "PROPFIND",
+          .url = directory.to_string(),
+          .headers = {{"Depth", "1"}, {"Content-Type", "application/xml; charset=utf-8"}},
+          .body = std::make_shared<ConstantSource>(propfind_body())};
+}
+
+HttpRequest page_request(const Url& directory) {
+  return {.url = directory.to_string(),
+          .headers = {{"Accept", "application/json, text/html;q=0.9, */*;q=0.5"}}};
+}
+
+bool is_multistatus(const HttpResponseHead& head) { return head.status == 207; }
+
+/// A file of gigabytes behind the URL must not be read to find out that it is no index.
+bool may_be_page(const HttpResponseHead& head) {
+  if (head.status < 200 || head.status >= 300) return false;
+  const std::string type = content_type_of(head);
+  const auto mentions = [&](const char* word) { return type.find(word) != std::string::npos; };
+  return type.empty() || mentions("html") || mentions("json") || mentions("xml") ||
+         mentions("text");
+}
+
+std::shared_ptr<ResponseCollector> collector_for(ResponseCollector::WantsBody is_wanted) {
+  return std::make_shared<ResponseCollector>(
+      kMaxListing, [is_wanted = std::move(is_wanted)](const HttpResponseHead& head) {
+        return is_wanted(head) || is_cheap_to_read(head);
+      });
+}
+
+[[noreturn]] void refuse(const HttpResponseHead& head, std::string_view method,
+                         const Url& directory, std::string_view why) {
+  if (head.status >= 300) throw error_for_status(head, method, directory.to_display());
+  throw Error(ErrorKind::Unsupported,
+              "listing " + directory.to_display() + ": " + std::string(why));
+}
+
+std::vector<Entry> entries_of_multistatus(const HttpResponse& response, const Url& directory) {
+  if (!is_multistatus(response.head)) {
+    refuse(response.head, "PROPFIND", directory, "the server does not speak WebDAV");
+  }
+  Url answered = Url::parse(response.head.url);
+  if (!answered.path.ends_with('/')) answered.path += '/';
+  return parse_multistatus(response.body, answered);
+}
+
+std::vector<Entry> entries_of_page(const HttpResponse& response, const Url& directory) {
+  if (!may_be_page(response.head)) {
+    refuse(response.head, "GET", directory, "the server sends no directory index");
+  }
+  // Relative links start where the last '/' is, whatever page of the directory has answered.
+  Url answered = Url::parse(response.head.url);
+  answered.path.resize(answered.path.rfind('/') + 1);
+  return parse_index_page(response.body, content_type_of(response.head), answered);
+}
+
+/// What one way of listing came to: entries or an error.
+struct Attempt {
+  std::optional<std::vector<Entry>> entries;
+  std::optional<Error> error;
+};
+
+template <typename List>
+Attempt attempt(List list) {
+  try {
+    return {.entries = list(), .error = {}};
+  } catch (const Error& error) {
+    return {.entries = {}, .error = error};
+  }
+}
+
+/// Whether the server cannot do what was asked, whatever the directory.
+bool is_way_refused(const HttpResponseHead& head) {
+  return head.status == 400 || head.status == 405 || head.status == 501;
+}
+
+bool is_about_rights(const Error& error) {
+  return error.kind() == ErrorKind::Authentication || error.kind() == ErrorKind::PermissionDenied;
+}
+
+}  // namespace
+
+std::vector<Entry> HttpLister::list(const Url& directory, const RequestContext& context) {
+  switch (way_) {
+    case Way::WebDav:
+      return list_by_webdav(directory, context);
+    case Way::IndexPage:
+      return list_by_page(directory, context);
+    case Way::Unknown:
+      break;
+  }
+  return find_way(directory, context);
+}
+
+std::vector<Entry> HttpLister::list_by_webdav(const Url& directory, const RequestContext& context) {
+  const auto collector = collector_for(is_multistatus);
+  client_->start(propfind(directory), collector, context);
+  const HttpResponse response = collector->wait();
+  if (is_way_refused(response.head)) return list_by_page(directory, context);
+  return entries_of_multistatus(response, directory);
+}
+
+std::vector<Entry> HttpLister::list_by_page(const Url& directory, const RequestContext& context) {
+  const auto collector = collector_for(may_be_page);
+  client_->start(page_request(directory), collector, context);
+  return entries_of_page(collector->wait(), directory);
+}
+
+/// Asks both ways at once, for a mount must be ready within few round trips. A server that begins a
+/// WebDAV answer has the page called off; one that sends a page gets little time more for WebDAV.
+std::vector<Entry> HttpLister::find_way(const Url& directory, const RequestContext& context) {
+  std::stop_source dav_stop;
+  std::stop_source page_stop;
+  const std::stop_callback stop_both(context.stop, [&] {
+    dav_stop.request_stop();
+    page_stop.request_stop();
+  });
+  const auto dav = collector_for([page_stop](const HttpResponseHead& head) mutable {
+    if (is_multistatus(head)) page_stop.request_stop();
+    return is_multistatus(head);
+  });
+  const auto page = collector_for(may_be_page);
+  client_->start(propfind(directory), dav,
+                 {context.deadline, dav_stop.get_token(), context.priority});
+  client_->start(page_request(directory), page,
+                 {context.deadline, page_stop.get_token(), context.priority});
+
+  Attempt by_page = attempt([&] { return entries_of_page(page->wait(), directory); });
+  if (by_page.entries && !dav->wait_until(std::chrono::steady_clock::now() + kWebDavGrace)) {
+    dav_stop.request_stop();
+  }
+  Attempt by_dav = attempt([&] { return entries_of_multistatus(dav->wait(), directory); });
+  if (by_dav.entries) {
+    way_ = Way::WebDav;
+    return std::move(*by_dav.entries);
+  }
+  const bool was_called_off = page_stop.stop_requested() && !context.stop.stop_requested();
+  if (!by_page.entries && was_called_off) {
+    by_page = attempt([&] { return list_by_page(directory, context); });
+  }
+  if (by_page.entries) {
+    way_ = Way::IndexPage;
+    return std::move(*by_page.entries);
+  }
+  throw is_about_rights(*by_dav.error) && !is_about_rights(*by_page.error) ? *by_dav.error
+                                                                           : *by_page.error;
+}
+
+}  // namespace red

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "common/net/http_client.h"
+#include "common/net/url.h"
+#include "common/remote/entry.h"
+#include "common/request_context.h"
+
+namespace red {
+
+/// Lists directories by WebDAV where the server speaks it, else by its index pages. The first
+/// listing asks for both at once and remembers what works. Thread-safe.
+class HttpLister {
+ public:
+  explicit HttpLister(std::shared_ptr<HttpClient> client) : client_(std::move(client)) {}
+
+  /// `directory`: with a trailing '/'. Throws Error.
+  std::vector<Entry> list(const Url& directory, const RequestContext& context);
+
+  bool is_webdav() const { return way_ == Way::WebDav; }
+
+ private:
+  enum class Way { Unknown, WebDav, IndexPage };
+
+  std::vector<Entry> list_by_webdav(const Url& directory, const RequestContext& context);
+  std::vector<Entry> list_by_page(const Url& directory, const RequestContext& context);
+  std::vector<Entry> find_way(const Url& directory, const RequestContext& context);
+
+  const std::shared_ptr<HttpClient> client_;
+  std::atomic<Way> way_ = Way::Unknown;
+};
+
+}  // namespace red

@@ -1,0 +1,20 @@
+#include "common/protocols/http/http_paths.h"
+
+namespace red {
+
+Url HttpPaths::file(const RemotePath& path) const {
+  Url url = base_;
+  for (const std::string_view name : path.components()) {
+    if (!url.path.ends_with('/')) url.path += '/';
+    url.path += encode_component(name);
+  }
+  return url;
+}
+
+Url HttpPaths::directory(const RemotePath& path) const {
+  Url url = file(path);
+  if (!url.path.ends_with('/')) url.path += '/';
+  return url;
+}
+
+}  // namespace red

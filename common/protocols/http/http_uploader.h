@@ -1,0 +1,36 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "common/net/http_client.h"
+#include "common/protocols/http/http_access.h"
+#include "common/protocols/http/http_paths.h"
+#include "common/remote/remote_store.h"
+
+namespace red {
+
+/// Sends files by PUT, or the one file of a store by the method of its access data; makes
+/// collections by MKCOL (RFC 4918 section 9.3) whatever OPTIONS would say.
+class HttpUploader final : public Uploader {
+ public:
+  HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess& access);
+
+  /// A POST whose body was sent, in part or whole, fails with an error that is not retryable.
+  void upload(const RemotePath& path, ByteSource& source, const RequestContext& context) override;
+
+  /// A server that cannot make collections is no error yet: it may make them with their first file.
+  void make_directory(const RemotePath& path, const RequestContext& context) override;
+
+ private:
+  HttpResponseHead send(const Url& url, ByteSource& source, const RequestContext& context);
+
+  const std::shared_ptr<HttpClient> client_;
+  const HttpPaths paths_;
+  const std::string method_;
+  const bool names_content_type_;  ///< the access data does not
+  std::atomic<bool> has_no_collections_ = false;
+};
+
+}  // namespace red

@@ -1,0 +1,536 @@
+#include "tests/fakes/fake_store.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+namespace red::testing {
+namespace {
+
+constexpr std::uint64_t kUploadPiece = 64 << 10;
+
+struct Node {
+  EntryKind kind = EntryKind::Directory;
+  std::shared_ptr<const std::string> content;
+  Version version;
+};
+
+RemotePath path_of(std::string_view text) {
+  RemotePath path;
+  while (!text.empty()) {
+    const auto slash = text.find('/');
+    path = path.child(text.substr(0, slash));
+    text = slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
+  }
+  return path;
+}
+
+void throw_if_over(const RequestContext& context) {
+  if (context.stop.stop_requested()) throw Error(ErrorKind::Cancelled, "stopped");
+  if (std::chrono::steady_clock::now() >= context.deadline) {
+    throw Error(ErrorKind::TimedOut, "too late");
+  }
+}
+
+}  // namespace
+
+/// Shared by the store and its files.
+class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
+ public:
+  struct File {
+    std::mutex mutex;
+    Version pinned;  // guarded by mutex
+  };
+
+  struct Job {
+    FakeRead read;
+    std::shared_ptr<ReadSink> sink;
+    RequestContext context;
+    std::shared_ptr<File> file;
+    // once answered
+    bool answered = false;
+    FakeAnswer answer;
+    std::shared_ptr<const std::string> body;
+    std::uint64_t next = 0;
+    std::uint64_t end = 0;
+    std::uint64_t sent = 0;
+    std::optional<std::stop_callback<std::function<void()>>> stop_watch;
+  };
+
+  struct Failure {
+    int times = 0;
+    Error error{ErrorKind::Internal, ""};
+  };
+
+  Core() : thread_([this] { run(); }) {}
+
+  void shut_down() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping_ = true;
+    }
+    changed.notify_all();
+    thread_.join();
+  }
+
+  void start(RemotePath path, std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
+             const RequestContext& context, std::shared_ptr<File> file) {
+    auto job = std::make_shared<Job>();
+    job->sink = std::move(sink);
+    job->context = context;
+    job->file = std::move(file);
+    job->stop_watch.emplace(context.stop, [weak = weak_from_this()] {
+      if (const auto core = weak.lock()) core->changed.notify_all();
+    });
+    {
+      const std::lock_guard lock(mutex);
+      ++calls[FakeCall::Read];
+      job->read = {std::move(path), range, calls[FakeCall::Read]};
+      reads.push_back(job->read);
+      jobs_.push_back(std::move(job));
+      most_at_once = std::max(most_at_once, static_cast<int>(jobs_.size()) + being_served_);
+    }
+    changed.notify_all();
+  }
+
+  void count_and_fail(FakeCall call, const RequestContext& context) {
+    throw_if_over(context);
+    const std::lock_guard lock(mutex);
+    ++calls[call];
+    throw_if_planned(failures[call]);
+  }
+
+  static void throw_if_planned(Failure& failure) {
+    if (failure.times == 0) return;
+    --failure.times;
+    throw failure.error;
+  }
+
+  /// mutex must be held.
+  const Node& node(const RemotePath& path) const {
+    const auto found = nodes.find(path);
+    if (found == nodes.end()) {
+      throw Error(ErrorKind::NotFound, "fake:/" + path.text() + ": not found");
+    }
+    return found->second;
+  }
+
+  /// mutex must be held.
+  void set(const RemotePath& path, Node node) {
+    if (!path.is_root()) {
+      for (RemotePath parent = path.parent(); !parent.is_root(); parent = parent.parent()) {
+        nodes.try_emplace(parent);
+      }
+    }
+    nodes.insert_or_assign(path, std::move(node));
+  }
+
+  Node new_file(std::string content) {
+    ++versions_;
+    Node node;
+    node.kind = EntryKind::File;
+    node.version.etag = "\"v" + std::to_string(versions_) + "\"";
+    node.version.modified = FileTime(std::chrono::seconds(1'700'000'000 + versions_));
+    node.version.size = content.size();
+    node.content = std::make_shared<const std::string>(std::move(content));
+    return node;
+  }
+
+  Version told(const Node& node) const {
+    Version version;
+    if (validators) version = node.version;
+    version.size = sizes ? node.version.size : std::nullopt;
+    return version;
+  }
+
+  Entry entry_of(std::string name, const Node& node) const {
+    Entry entry;
+    entry.name = std::move(name);
+    entry.kind = node.kind;
+    if (node.kind == EntryKind::Directory) return entry;
+    const Version version = told(node);
+    if (list_sizes) entry.size = version.size;
+    entry.etag = version.etag;
+    entry.modified = version.modified;
+    entry.modified_is_exact = true;
+    return entry;
+  }
+
+  mutable std::mutex mutex;
+  mutable std::condition_variable changed;
+  // guarded by mutex
+  std::map<RemotePath, Node> nodes{{RemotePath{}, Node{}}};
+  std::map<FakeCall, Failure> failures;
+  std::map<FakeCall, int> calls;
+  Failure upload_break;
+  std::uint64_t upload_break_after = 0;
+  std::function<FakeAnswer(const FakeRead&)> plan;
+  std::vector<FakeRead> reads;
+  int most_at_once = 0;
+  bool ranges = true;
+  bool sizes = true;
+  bool list_sizes = true;
+  bool validators = true;
+  bool uploads = true;
+  bool held = false;
+  std::size_t piece = 16 << 10;
+
+ private:
+  static bool is_over(const Job& job) {
+    return job.context.stop.stop_requested() ||
+           std::chrono::steady_clock::now() >= job.context.deadline;
+  }
+
+  /// mutex must be held. The next job that can make a step, if any.
+  std::shared_ptr<Job> take_ready() {
+    const auto ready = std::find_if(jobs_.begin(), jobs_.end(), [this](const auto& job) {
+      return stopping_ || !held || job->answered || is_over(*job);
+    });
+    if (ready == jobs_.end()) return nullptr;
+    auto job = *ready;
+    jobs_.erase(ready);
+    return job;
+  }
+
+  void run() {
+    std::unique_lock lock(mutex);
+    while (true) {
+      auto job = take_ready();
+      if (!job) {
+        if (stopping_) return;
+        // Stops notify without the lock: the time limit makes up for one that comes just before.
+        changed.wait_for(lock, std::chrono::milliseconds(5));
+        continue;
+      }
+      const bool is_stopping = stopping_;
+      being_served_ = 1;
+      lock.unlock();
+      const bool goes_on = step(*job, is_stopping);
+      lock.lock();
+      being_served_ = 0;
+      if (goes_on) jobs_.push_back(std::move(job));
+    }
+  }
+
+  /// One piece or the answer's head. False when the read has ended.
+  bool step(Job& job, bool is_stopping) {
+    try {
+      if (is_stopping) throw Error(ErrorKind::Cancelled, "the store is closed");
+      throw_if_over(job.context);
+      if (!job.answered) {
+        answer(job);
+      } else {
+        deliver(job);
+      }
+      if (job.next < job.end || breaks_at_once(job)) return true;
+      job.stop_watch.reset();
+      job.sink->finish(nullptr);
+    } catch (const Error& error) {
+      job.stop_watch.reset();
+      job.sink->finish(&error);
+    }
+    return false;
+  }
+
+  static bool breaks_at_once(const Job& job) {
+    return job.answer.break_after && job.sent >= *job.answer.break_after;
+  }
+
+  void answer(Job& job) {
+    const ReadAnswer head = look_up(job);
+    pin(*job.file, head.version);
+    job.answered = true;
+    if (!job.sink->begin(head)) throw Error(ErrorKind::Cancelled, "not wanted");
+  }
+
+  ReadAnswer look_up(Job& job) {
+    std::function<FakeAnswer(const FakeRead&)> plan_now;
+    {
+      const std::lock_guard lock(mutex);
+      throw_if_planned(failures[FakeCall::Read]);
+      plan_now = plan;
+    }
+    if (plan_now) job.answer = plan_now(job.read);
+    if (job.answer.refusal) throw Error(*job.answer.refusal);
+    const std::lock_guard lock(mutex);
+    const Node& found = node(job.read.path);
+    if (found.kind == EntryKind::Directory) {
+      throw Error(ErrorKind::Remote, "fake:/" + job.read.path.text() + ": is a directory");
+    }
+    job.body = job.answer.content ? std::make_shared<const std::string>(*job.answer.content)
+                                  : found.content;
+    ReadAnswer head;
+    head.ranges_supported = ranges && !job.answer.ignore_range;
+    head.is_range = job.read.range && head.ranges_supported;
+    head.version = job.answer.version ? *job.answer.version : told(found);
+    head.content_type = "application/octet-stream";
+    job.end = job.body->size();
+    if (head.is_range) {
+      job.next = head.offset = job.read.range->begin;
+      job.end = std::min<std::uint64_t>(job.end, job.read.range->end);
+    }
+    return head;
+  }
+
+  static void pin(File& file, const Version& told_version) {
+    const std::lock_guard lock(file.mutex);
+    if (!file.pinned.may_equal(told_version)) {
+      throw Error(ErrorKind::ChangedRemotely, "the file changed while it was read");
+    }
+    file.pinned.complete_from(told_version);
+  }
+
+  void deliver(Job& job) {
+    if (breaks_at_once(job)) throw Error(job.answer.break_error);
+    std::uint64_t count = std::min<std::uint64_t>(job.end - job.next, piece_size());
+    if (job.answer.break_after) count = std::min(count, *job.answer.break_after - job.sent);
+    const auto* bytes = reinterpret_cast<const std::byte*>(job.body->data()) + job.next;
+    const std::uint64_t offset = job.next;
+    job.next += count;
+    job.sent += count;
+    if (!job.sink->receive(offset, {bytes, static_cast<std::size_t>(count)})) {
+      throw Error(ErrorKind::Cancelled, "not wanted");
+    }
+  }
+
+  std::size_t piece_size() const {
+    const std::lock_guard lock(mutex);
+    return piece;
+  }
+
+  // guarded by mutex
+  std::deque<std::shared_ptr<Job>> jobs_;
+  int being_served_ = 0;
+  int versions_ = 0;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+namespace {
+
+class FakeFile final : public RemoteFile {
+ public:
+  FakeFile(std::shared_ptr<FakeStore::Core> core, RemotePath path, const Version& known)
+      : core_(std::move(core)),
+        path_(std::move(path)),
+        file_(std::make_shared<FakeStore::Core::File>()) {
+    file_->pinned = known;
+  }
+
+  void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
+            const RequestContext& context) override {
+    core_->start(path_, range, std::move(sink), context, file_);
+  }
+
+  Version version() const override {
+    const std::lock_guard lock(file_->mutex);
+    return file_->pinned;
+  }
+
+ private:
+  const std::shared_ptr<FakeStore::Core> core_;
+  const RemotePath path_;
+  const std::shared_ptr<FakeStore::Core::File> file_;
+};
+
+}  // namespace
+
+FakeStore::FakeStore() : core_(std::make_shared<Core>()) {}
+
+FakeStore::~FakeStore() { core_->shut_down(); }
+
+void FakeStore::set_file(std::string_view path, std::string content) {
+  const std::lock_guard lock(core_->mutex);
+  core_->set(path_of(path), core_->new_file(std::move(content)));
+}
+
+void FakeStore::make_directory(std::string_view path) {
+  const std::lock_guard lock(core_->mutex);
+  core_->set(path_of(path), Node{});
+}
+
+void FakeStore::remove(std::string_view path) {
+  const std::lock_guard lock(core_->mutex);
+  const std::string below = std::string(path) + "/";
+  std::erase_if(core_->nodes, [&](const auto& node) {
+    return node.first.text() == path || node.first.text().starts_with(below);
+  });
+}
+
+std::optional<std::string> FakeStore::content_of(std::string_view path) const {
+  const std::lock_guard lock(core_->mutex);
+  const auto found = core_->nodes.find(path_of(path));
+  if (found == core_->nodes.end() || !found->second.content) return std::nullopt;
+  return *found->second.content;
+}
+
+std::vector<std::string> FakeStore::paths() const {
+  const std::lock_guard lock(core_->mutex);
+  std::vector<std::string> all;
+  for (const auto& [path, node] : core_->nodes) {
+    if (path.is_root()) continue;
+    all.push_back(path.text() + (node.kind == EntryKind::Directory ? "/" : ""));
+  }
+  return all;
+}
+
+void FakeStore::serve_ranges(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->ranges = yes;
+}
+
+void FakeStore::tell_sizes(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->sizes = yes;
+}
+
+void FakeStore::tell_list_sizes(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->list_sizes = yes;
+}
+
+void FakeStore::tell_validators(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->validators = yes;
+}
+
+void FakeStore::take_uploads(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->uploads = yes;
+}
+
+void FakeStore::deliver_pieces_of(std::size_t bytes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->piece = bytes;
+}
+
+void FakeStore::fail_next(FakeCall call, int times, const Error& error) {
+  const std::lock_guard lock(core_->mutex);
+  core_->failures.insert_or_assign(call, Core::Failure{times, error});
+}
+
+void FakeStore::break_next_uploads(std::uint64_t bytes, int times, const Error& error) {
+  const std::lock_guard lock(core_->mutex);
+  core_->upload_break = {times, error};
+  core_->upload_break_after = bytes;
+}
+
+void FakeStore::answer_reads_with(std::function<FakeAnswer(const FakeRead&)> plan) {
+  const std::lock_guard lock(core_->mutex);
+  core_->plan = std::move(plan);
+}
+
+void FakeStore::hold_reads() {
+  const std::lock_guard lock(core_->mutex);
+  core_->held = true;
+}
+
+void FakeStore::release_reads() {
+  {
+    const std::lock_guard lock(core_->mutex);
+    core_->held = false;
+  }
+  core_->changed.notify_all();
+}
+
+void FakeStore::wait_for_reads(int count) const {
+  std::unique_lock lock(core_->mutex);
+  core_->changed.wait(lock, [&] { return static_cast<int>(core_->reads.size()) >= count; });
+}
+
+std::vector<FakeRead> FakeStore::reads() const {
+  const std::lock_guard lock(core_->mutex);
+  return core_->reads;
+}
+
+int FakeStore::count_of(FakeCall call) const {
+  const std::lock_guard lock(core_->mutex);
+  return core_->calls[call];
+}
+
+int FakeStore::most_reads_at_once() const {
+  const std::lock_guard lock(core_->mutex);
+  return core_->most_at_once;
+}
+
+std::optional<Entry> FakeStore::stat(const RemotePath& path, const RequestContext& context) {
+  core_->count_and_fail(FakeCall::Stat, context);
+  const std::lock_guard lock(core_->mutex);
+  const auto found = core_->nodes.find(path);
+  if (found == core_->nodes.end()) return std::nullopt;
+  return core_->entry_of(std::string(path.name()), found->second);
+}
+
+std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestContext& context) {
+  core_->count_and_fail(FakeCall::List, context);
+  const std::lock_guard lock(core_->mutex);
+  if (core_->node(directory).kind == EntryKind::File) {
+    throw Error(ErrorKind::Remote, location(directory) + ": is not a directory");
+  }
+  std::vector<Entry> entries;
+  const std::string prefix = directory.is_root() ? "" : directory.text() + "/";
+  for (auto node = core_->nodes.upper_bound(directory); node != core_->nodes.end(); ++node) {
+    const std::string& text = node->first.text();
+    if (!text.starts_with(prefix)) {
+      if (text > prefix) break;
+      continue;  // "a.txt" sorts between "a" and "a/b"
+    }
+    if (text.find('/', prefix.size()) != std::string::npos) continue;
+    entries.push_back(core_->entry_of(std::string(node->first.name()), node->second));
+  }
+  return entries;
+}
+
+std::shared_ptr<RemoteFile> FakeStore::open(const RemotePath& path, const Version& known) {
+  return std::make_shared<FakeFile>(core_, path, known);
+}
+
+std::string FakeStore::location(const RemotePath& path) const { return "fake:/" + path.text(); }
+
+void FakeStore::check(Purpose purpose, const RequestContext& context) {
+  core_->count_and_fail(FakeCall::Check, context);
+  const bool sends = purpose == Purpose::SendFile || purpose == Purpose::SendDir;
+  const std::lock_guard lock(core_->mutex);
+  if (!sends) core_->node({});
+}
+
+Uploader* FakeStore::uploader() {
+  const std::lock_guard lock(core_->mutex);
+  return core_->uploads ? this : nullptr;
+}
+
+void FakeStore::upload(const RemotePath& path, ByteSource& source, const RequestContext& context) {
+  core_->count_and_fail(FakeCall::Upload, context);
+  std::string content(static_cast<std::size_t>(source.size()), '\0');
+  for (std::uint64_t offset = 0; offset < content.size();) {
+    throw_if_over(context);
+    {
+      const std::lock_guard lock(core_->mutex);
+      if (offset >= core_->upload_break_after) Core::throw_if_planned(core_->upload_break);
+    }
+    const auto room = std::min<std::uint64_t>(content.size() - offset, kUploadPiece);
+    auto* bytes = reinterpret_cast<std::byte*>(content.data()) + offset;
+    const std::size_t count = source.read_at(offset, {bytes, static_cast<std::size_t>(room)});
+    if (count == 0) throw Error(ErrorKind::Internal, "the source ended early");
+    offset += count;
+  }
+  const std::lock_guard lock(core_->mutex);
+  if (!path.is_root() && core_->node(path.parent()).kind == EntryKind::File) {
+    throw Error(ErrorKind::Remote, location(path.parent()) + ": is not a directory");
+  }
+  core_->set(path, core_->new_file(std::move(content)));
+}
+
+void FakeStore::make_directory(const RemotePath& path, const RequestContext& context) {
+  core_->count_and_fail(FakeCall::MakeDirectory, context);
+  const std::lock_guard lock(core_->mutex);
+  if (!path.is_root()) core_->node(path.parent());
+  core_->set(path, Node{});
+}
+
+}  // namespace red::testing

@@ -1,0 +1,255 @@
+#include "fuse/mounted_tree.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cerrno>
+#include <future>
+#include <set>
+#include <string>
+
+#include "tests/fakes/fake_store.h"
+
+namespace red {
+namespace {
+
+using testing::FakeCall;
+using testing::FakeStore;
+
+class MountedTreeTest : public ::testing::Test {
+ protected:
+  MountedTreeTest() { mount({}); }
+
+  void mount(const MountedTree::Options& options) {
+    tree.reset();
+    auto owned = std::make_unique<FakeStore>();
+    store = owned.get();
+    store->set_file("a.txt", "alpha");
+    store->set_file("sub/b.txt", "beta");
+    store->make_directory("empty");
+    tree = std::make_unique<MountedTree>(std::move(owned), timer, options);
+  }
+
+  template <typename Value, typename Start>
+  static Value wait_for(Start start) {
+    auto promise = std::make_shared<std::promise<Value>>();
+    auto future = promise->get_future();
+    start([promise](const Error* error, Value value) {
+      if (error != nullptr) {
+        promise->set_exception(std::make_exception_ptr(*error));
+      } else {
+        promise->set_value(std::move(value));
+      }
+    });
+    return future.get();
+  }
+  Attributes lookup(NodeId directory, const std::string& name) {
+    return wait_for<Attributes>([&](auto reply) { tree->lookup(directory, name, reply); });
+  }
+  Attributes attributes(NodeId node) {
+    return wait_for<Attributes>([&](auto reply) { tree->get_attributes(node, reply); });
+  }
+  std::shared_ptr<DirectoryListing> list(NodeId directory) {
+    return wait_for<std::shared_ptr<DirectoryListing>>(
+        [&](auto reply) { tree->open_directory(directory, reply); });
+  }
+  MountedTree::Opened open(NodeId node) {
+    return wait_for<MountedTree::Opened>([&](auto reply) { tree->open(node, reply); });
+  }
+  static std::string read(OpenFile& file, ByteRange range) {
+    return wait_for<std::string>([&](auto reply) {
+      file.read(range, [reply](const Error* error, const ReadBytes& bytes) {
+        std::string text;
+        for (const auto& piece : bytes.pieces) {
+          text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+        }
+        reply(error, std::move(text));
+      });
+    });
+  }
+  std::string content(NodeId node) { return read(*open(node).file, {0, 1 << 20}); }
+
+  Timer timer;
+  FakeStore* store = nullptr;  // of the tree
+  std::unique_ptr<MountedTree> tree;
+};
+
+TEST_F(MountedTreeTest, FindsFilesAndDirectoriesAndReadsThem) {
+  const Attributes file = lookup(kRootNode, "a.txt");
+  EXPECT_EQ(file.kind, EntryKind::File);
+  EXPECT_EQ(file.size, 5U);
+  EXPECT_EQ(content(file.node), "alpha");
+  const Attributes sub = lookup(kRootNode, "sub");
+  EXPECT_EQ(sub.kind, EntryKind::Directory);
+  EXPECT_EQ(content(lookup(sub.node, "b.txt").node), "beta");
+}
+
+TEST_F(MountedTreeTest, MissingNameIsAnAnswerThatIsRemembered) {
+  const Attributes absent = lookup(kRootNode, "nothing");
+  EXPECT_EQ(absent.node, 0U);
+  EXPECT_GT(absent.valid_for, Duration::zero());
+  lookup(kRootNode, "nothing");
+  EXPECT_EQ(store->count_of(FakeCall::List), 1);
+  EXPECT_EQ(store->count_of(FakeCall::Stat), 0);
+}
+
+TEST_F(MountedTreeTest, NamesThatCannotExistAreMissing) {
+  EXPECT_EQ(lookup(kRootNode, "..").node, 0U);
+  EXPECT_EQ(lookup(kRootNode, "").node, 0U);
+}
+
+TEST_F(MountedTreeTest, ManyLookupsAtOnceListTheDirectoryOnce) {
+  std::vector<std::future<Attributes>> found;
+  for (int i = 0; i < 32; ++i) {
+    found.push_back(std::async(std::launch::async, [this] { return lookup(kRootNode, "a.txt"); }));
+  }
+  for (auto& result : found) EXPECT_EQ(result.get().size, 5U);
+  EXPECT_EQ(store->count_of(FakeCall::List), 1);
+}
+
+TEST_F(MountedTreeTest, SizesThatTheListingDoesNotTellAreAskedForAheadOfTheReader) {
+  store->tell_list_sizes(false);
+  for (int i = 0; i < 200; ++i) store->set_file("many/" + std::to_string(i), "12345678");
+  const NodeId many = lookup(kRootNode, "many").node;
+  EXPECT_EQ(store->count_of(FakeCall::Stat), 0);
+  const auto listing = list(many);
+  ASSERT_EQ(listing->size(), 200U);
+  EXPECT_FALSE(tree->enter(many, *listing, 0));  // names need no request
+  EXPECT_EQ(store->count_of(FakeCall::Stat), 0);
+  for (std::size_t i = 0; i < listing->size(); ++i) {
+    EXPECT_EQ(lookup(many, (*listing)[i].name).size, 8U);
+  }
+  EXPECT_EQ(store->count_of(FakeCall::Stat), 200);
+  EXPECT_TRUE(tree->enter(many, *list(many), 0));
+}
+
+TEST_F(MountedTreeTest, ReaddirGivesAttributesWithoutARequestWhereTheListingHasThem) {
+  const auto listing = list(kRootNode);
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < listing->size(); ++i) {
+    const auto entered = tree->enter(kRootNode, *listing, i);
+    ASSERT_TRUE(entered);
+    EXPECT_EQ(entered->node, lookup(kRootNode, (*listing)[i].name).node);
+    EXPECT_EQ(entered->node, tree->number_of(kRootNode, (*listing)[i].name));
+    names.insert((*listing)[i].name);
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"a.txt", "empty", "sub"}));
+  EXPECT_EQ(store->count_of(FakeCall::Stat), 0);
+}
+
+TEST_F(MountedTreeTest, OpeningAgainKeepsThePageCacheWhileTheFileIsTheSame) {
+  const NodeId node = lookup(kRootNode, "a.txt").node;
+  EXPECT_FALSE(open(node).keep_page_cache);
+  EXPECT_TRUE(open(node).keep_page_cache);
+  EXPECT_EQ(content(node), "alpha");
+  EXPECT_TRUE(open(node).keep_page_cache);
+}
+
+TEST_F(MountedTreeTest, FileThatChangesWhileItIsOpenIsStaleAndTheNextOpenIsTheNewOne) {
+  store->set_file("big", std::string(1 << 20, 'x'));
+  tree = nullptr;
+  mount({});
+  store->set_file("big", std::string(1 << 20, 'x'));
+  std::promise<std::string> forgotten;
+  tree->set_invalidation([&](NodeId directory, const std::string& name, NodeId) {
+    EXPECT_EQ(directory, kRootNode);
+    forgotten.set_value(name);
+  });
+  const NodeId node = lookup(kRootNode, "big").node;
+  const auto opened = open(node);
+  EXPECT_EQ(read(*opened.file, {0, 10}), std::string(10, 'x'));
+  store->set_file("big", std::string(2 << 20, 'y'));
+  try {
+    read(*opened.file, {900'000, 900'010});
+    FAIL() << "two versions were mixed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.error_number(), ESTALE);
+  }
+  EXPECT_EQ(forgotten.get_future().get(), "big");
+  const Attributes fresh = lookup(kRootNode, "big");
+  EXPECT_EQ(fresh.size, 2U << 20);
+  const auto again = open(fresh.node);
+  EXPECT_FALSE(again.keep_page_cache);
+  EXPECT_EQ(read(*again.file, {0, 3}), "yyy");
+}
+
+TEST_F(MountedTreeTest, AttributesAreAskedForAnewWhenTheirTimeIsOver) {
+  MountedTree::Options options;
+  options.attribute_lifetime = Duration::zero();
+  mount(options);
+  lookup(kRootNode, "empty");
+  lookup(kRootNode, "empty");
+  EXPECT_EQ(store->count_of(FakeCall::List), 2);
+}
+
+TEST_F(MountedTreeTest, UnknownSizeIsShownAsZeroAndReadWithDirectIo) {
+  store->tell_sizes(false);
+  const Attributes file = lookup(kRootNode, "a.txt");
+  EXPECT_EQ(file.size, 0U);
+  const auto opened = open(file.node);
+  EXPECT_TRUE(opened.direct_io);
+  EXPECT_EQ(read(*opened.file, {0, 4096}), "alpha");
+}
+
+TEST_F(MountedTreeTest, FailedListingIsAnErrorAndTheNextOneIsTriedAgain) {
+  store->fail_next(FakeCall::List, 1, Error(ErrorKind::Network, "refused"));
+  EXPECT_THROW(lookup(kRootNode, "a.txt"), Error);
+  EXPECT_EQ(lookup(kRootNode, "a.txt").size, 5U);
+}
+
+TEST_F(MountedTreeTest, DirectoryThatMustNotBeListedCanStillBeEnteredByName) {
+  store->fail_next(FakeCall::List, 1, Error(ErrorKind::PermissionDenied, "HTTP 403"));
+  EXPECT_EQ(lookup(kRootNode, "a.txt").size, 5U);
+}
+
+TEST_F(MountedTreeTest, ExtendedAttributesTellWhereAFileComesFrom) {
+  const NodeId node = lookup(kRootNode, "a.txt").node;
+  const auto value = [&](std::string_view name) {
+    return wait_for<std::string>([&](auto reply) {
+      tree->get_extended_attribute(
+          node, name, [reply](const Error* error, const std::string& text) { reply(error, text); });
+    });
+  };
+  EXPECT_NE(value("user.red.url").find("a.txt"), std::string::npos);
+  EXPECT_FALSE(value("user.red.etag").empty());
+  EXPECT_THROW(value("user.red.nonsense"), Error);
+}
+
+TEST_F(MountedTreeTest, ForgettingEverythingGivesTheMemoryBack) {
+  const NodeId sub = lookup(kRootNode, "sub").node;
+  const NodeId file = lookup(sub, "b.txt").node;
+  tree->forget(file, 1);
+  tree->forget(sub, 1);
+  EXPECT_THROW(attributes(file), Error);
+  EXPECT_EQ(lookup(kRootNode, "sub").node, sub);
+}
+
+TEST_F(MountedTreeTest, NothingIsKeptBetweenReadsWhenTheCacheIsOff) {
+  MountedTree::Options options;
+  options.keep_cache = false;
+  mount(options);
+  const auto opened = open(lookup(kRootNode, "a.txt").node);
+  EXPECT_EQ(read(*opened.file, {0, 5}), "alpha");
+  EXPECT_EQ(read(*opened.file, {0, 5}), "alpha");
+  EXPECT_EQ(store->count_of(FakeCall::Read), 2);
+}
+
+TEST_F(MountedTreeTest, ShutDownEndsWaitingReads) {
+  const auto opened = open(lookup(kRootNode, "a.txt").node);
+  store->hold_reads();
+  auto waiting = std::async(std::launch::async, [&] {
+    try {
+      read(*opened.file, {0, 5});
+      return false;
+    } catch (const Error&) {
+      return true;
+    }
+  });
+  store->wait_for_reads(1);
+  tree->shut_down();
+  store->release_reads();
+  EXPECT_TRUE(waiting.get());
+}
+
+}  // namespace
+}  // namespace red

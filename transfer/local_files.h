@@ -1,0 +1,127 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "common/byte_source.h"
+
+namespace red {
+
+/// Owns a file descriptor.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int number) noexcept : number_(number) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  ~FileDescriptor();
+
+  int get() const noexcept { return number_; }
+  explicit operator bool() const noexcept { return number_ >= 0; }
+
+ private:
+  int number_ = -1;
+};
+
+/// A local regular file to send. Its size is fixed when it is opened; a file that shrinks or grows
+/// while it is sent is Error{LocalIo}.
+class FileSource final : public ByteSource {
+ public:
+  /// Follows symbolic links. Throws Error{LocalIo} for what is no readable regular file.
+  explicit FileSource(const std::filesystem::path& path);
+
+  std::uint64_t size() const override { return size_; }
+  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override;
+
+ private:
+  std::uint64_t current_size() const;
+
+  std::string shown_name_;
+  FileDescriptor file_;
+  std::uint64_t size_ = 0;
+};
+
+/// Where the bytes of a received file go. All failures are Error{LocalIo}.
+class LocalTarget {
+ public:
+  virtual ~LocalTarget() = default;
+
+  /// Thread-safe for ranges that do not overlap.
+  virtual void write_at(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+  /// Whether the bytes must come in order, from 0 on, once.
+  virtual bool is_stream() const = 0;
+  /// Tells how many bytes will come, so that a full disk is noticed at once.
+  virtual void reserve(std::uint64_t bytes) = 0;
+  /// Drops what was written, to begin again at 0. Not for streams.
+  virtual void start_over() = 0;
+  /// Lets the disk begin with what was written, so that the end need not wait for all of it. May
+  /// block for a while.
+  virtual void start_writeback() = 0;
+  /// The lower-case SHA-1 of what was written. Not for streams.
+  virtual std::string sha1() const = 0;
+  /// Makes the file appear under its name.
+  virtual void commit() = 0;
+};
+
+/// Whether a commit waits for the disk, or the caller sees to it for many files at once.
+enum class Durability { Synced, ByCaller };
+
+/// A new content for a file name: nobody sees it before commit() has put it there whole, and without
+/// a commit nothing is left of it. An existing file is replaced and lends its permissions.
+class AtomicFile final : public LocalTarget {
+ public:
+  /// `name` is one component in `directory`, which must be open as long as this lives;
+  /// `shown_name` is for messages.
+  AtomicFile(std::shared_ptr<const FileDescriptor> directory, std::string name,
+             std::string shown_name, Durability durability);
+  ~AtomicFile() override;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes) override;
+  bool is_stream() const override { return false; }
+  void reserve(std::uint64_t bytes) override;
+  void start_over() override;
+  void start_writeback() override;
+  std::string sha1() const override;
+  void commit() override;
+
+ private:
+  bool open_nameless();
+  void open_named();
+  bool link_as(const std::string& name);
+  void link_under_temporary_name();
+  void adopt_permissions();
+
+  // set once
+  const std::shared_ptr<const FileDescriptor> directory_;
+  const std::string name_;
+  const std::string shown_name_;
+  const Durability durability_;
+
+  FileDescriptor file_;
+  std::string temporary_name_;  ///< empty while the file has no name
+  std::atomic<std::uint64_t> written_{0};
+  std::uint64_t handed_to_disk_ = 0;  ///< of written_; only start_writeback() uses it
+};
+
+/// Opens what `path` names for writing: symbolic links are followed; an existing directory or a
+/// missing parent is an error; what exists and is no regular file (a pipe, a device) becomes a
+/// stream, anything else an AtomicFile that is synced.
+std::unique_ptr<LocalTarget> open_local_target(const std::filesystem::path& path);
+
+/// The lower-case SHA-1 of a local file. Throws Error{LocalIo}.
+std::string sha1_of_file(const std::filesystem::path& path);
+
+/// Opens a directory, following links. Throws Error{LocalIo}.
+std::shared_ptr<const FileDescriptor> open_directory(const std::filesystem::path& path);
+
+}  // namespace red

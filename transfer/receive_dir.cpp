@@ -1,0 +1,288 @@
+#include "transfer/receive_dir.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/worker_pool.h"
+#include "transfer/file_reception.h"
+#include "transfer/local_tree.h"
+#include "transfer/task_group.h"
+
+namespace red {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{250};
+constexpr int kMostReads = 32;
+constexpr int kMostLists = 16;
+// Making files is short work in the kernel, much of it under one lock per directory.
+constexpr std::size_t kWriterThreads = 4;
+// Listing pauses while so many files wait: memory stays bounded however large the tree is.
+constexpr std::size_t kEnoughFiles = 50'000;
+// No honest tree is that deep or large; a server that links back to itself is.
+constexpr std::size_t kMaxDepth = 256;
+constexpr std::uint64_t kMaxEntries = 10'000'000;
+
+struct WantedFile {
+  RemotePath path;
+  Version known;
+  std::optional<std::uint64_t> size;
+  std::optional<std::string> sha1;
+};
+
+/// The work of one receive_dir: directories are listed by some threads, files are read without
+/// threads, and finished by others.
+class TreeReceiver {
+ public:
+  TreeReceiver(RemoteStore& store, const std::filesystem::path& target, int max_connections,
+               Progress& progress, std::stop_token stop)
+      : store_(store),
+        progress_(progress),
+        max_reads_(std::clamp(max_connections, 1, kMostReads)),
+        max_lists_(std::clamp(max_connections, 1, kMostLists)),
+        tree_(target),
+        group_(std::move(stop)),
+        writers_(kWriterThreads),
+        listers_(static_cast<std::size_t>(max_lists_)) {}
+
+  void receive(const Listing* listing) {
+    if (listing != nullptr) {
+      want_listed({}, *listing);
+    } else {
+      directories_.emplace_back();
+    }
+    start_lists();
+    start_files();
+    while (!group_.wait_for(kTick)) tick();
+    group_.throw_if_failed();
+    tree_.sync();
+  }
+
+ private:
+  using JobId = std::uint64_t;
+  struct Job {
+    WantedFile wanted;
+    std::shared_ptr<FileReception> reception;
+  };
+
+  void want_listed(const RemotePath& directory, const Listing& listing);
+  void start_lists();
+  std::optional<RemotePath> next_directory();
+  void list(const RemotePath& directory);
+  void want_entries(const RemotePath& directory, std::vector<Entry> entries);
+  void count_entries(const RemotePath& directory, std::size_t count);
+
+  void start_files();
+  std::optional<WantedFile> next_file();
+  void start(WantedFile wanted);
+  void complete(JobId id);
+  Job take(JobId id);
+  void tick();
+  void tick_one(JobId id);
+
+  // set once
+  RemoteStore& store_;
+  Progress& progress_;
+  const int max_reads_;
+  const int max_lists_;
+  LocalTree tree_;
+  TaskGroup group_;
+
+  std::mutex mutex_;
+  // guarded by mutex_
+  std::vector<RemotePath> directories_;  ///< to be listed, the last first
+  std::deque<WantedFile> files_;         ///< to be read, the first first
+  std::map<JobId, Job> jobs_;            ///< being read
+  JobId next_job_ = 0;
+  int listing_ = 0;
+  int reading_ = 0;
+  std::uint64_t entries_ = 0;
+
+  // Last: their threads use all of the above.
+  WorkerPool writers_;
+  WorkerPool listers_;
+};
+
+/// Makes the directories of a CWL listing and wants its files. Before any thread starts.
+void TreeReceiver::want_listed(const RemotePath& directory, const Listing& listing) {
+  for (const ListingEntry& entry : listing) {
+    RemotePath path = directory.child(entry.basename);
+    if (entry.kind == ListingEntry::Kind::Directory) {
+      tree_.directory(path);
+      want_listed(path, entry.children);
+      continue;
+    }
+    progress_.expect(1, entry.size.value_or(0));
+    files_.push_back({std::move(path), {}, entry.size, entry.sha1});
+  }
+}
+
+void TreeReceiver::start_lists() {
+  while (auto directory = next_directory()) {
+    group_.run(listers_, [this, path = std::move(*directory)] { list(path); });
+  }
+}
+
+std::optional<RemotePath> TreeReceiver::next_directory() {
+  const std::lock_guard lock(mutex_);
+  if (directories_.empty() || listing_ >= max_lists_ || files_.size() >= kEnoughFiles) {
+    return std::nullopt;
+  }
+  ++listing_;
+  RemotePath directory = std::move(directories_.back());
+  directories_.pop_back();
+  return directory;
+}
+
+void TreeReceiver::list(const RemotePath& directory) {
+  RequestContext context;
+  context.stop = group_.stop();
+  try {
+    auto entries = store_.list(directory, context);
+    count_entries(directory, entries.size());
+    tree_.directory(directory);
+    want_entries(directory, std::move(entries));
+  } catch (const Error& error) {
+    throw error.within("receiving " + store_.location(directory));
+  }
+  start_files();
+  start_lists();
+}
+
+void TreeReceiver::count_entries(const RemotePath& directory, std::size_t count) {
+  if (directory.components().size() >= kMaxDepth) {
+    throw Error(ErrorKind::Protocol, "more than " + std::to_string(kMaxDepth) +
+                                         " directories inside each other: the tree has a loop");
+  }
+  const std::lock_guard lock(mutex_);
+  entries_ += count;
+  if (entries_ > kMaxEntries) {
+    throw Error(ErrorKind::Protocol, "the tree has more than " + std::to_string(kMaxEntries) +
+                                         " files and directories");
+  }
+}
+
+void TreeReceiver::want_entries(const RemotePath& directory, std::vector<Entry> entries) {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    --listing_;
+    for (const Entry& entry : entries) {
+      RemotePath path = directory.child(entry.name);
+      if (entry.kind == EntryKind::Directory) {
+        directories_.push_back(std::move(path));
+        continue;
+      }
+      ++files;
+      bytes += entry.size.value_or(0);
+      files_.push_back({std::move(path), entry.version(), entry.size, std::nullopt});
+    }
+  }
+  progress_.expect(files, bytes);
+}
+
+void TreeReceiver::start_files() {
+  while (auto file = next_file()) {
+    group_.run(writers_, [this, wanted = std::move(*file)] { start(wanted); });
+  }
+}
+
+std::optional<WantedFile> TreeReceiver::next_file() {
+  const std::lock_guard lock(mutex_);
+  if (files_.empty() || reading_ >= max_reads_) return std::nullopt;
+  ++reading_;
+  WantedFile file = std::move(files_.front());
+  files_.pop_front();
+  return file;
+}
+
+void TreeReceiver::start(WantedFile wanted) {
+  auto target = tree_.new_file(wanted.path);
+  auto file = store_.open(wanted.path, wanted.known);
+  JobId id = 0;
+  std::shared_ptr<FileReception> reception;
+  {
+    const std::lock_guard lock(mutex_);
+    id = next_job_++;
+    FileReception::Callbacks callbacks{
+        .on_read_ended = [this, id] { group_.run(writers_, [this, id] { tick_one(id); }); },
+        .on_done =
+            [this, id] {
+              group_.run(writers_, [this, id] { complete(id); });
+              group_.end();
+            }};
+    reception = std::make_shared<FileReception>(std::move(file), std::move(target), wanted.size,
+                                                max_reads_, progress_, group_.stop(),
+                                                std::move(callbacks));
+    jobs_.emplace(id, Job{std::move(wanted), reception});
+  }
+  group_.begin();
+  reception->start();
+}
+
+void TreeReceiver::complete(JobId id) {
+  const Job job = take(id);
+  try {
+    if (job.reception->result()) throw Error(*job.reception->result());
+    LocalTarget& target = job.reception->target();
+    if (job.wanted.sha1) {
+      const std::string sha1 = target.sha1();
+      if (sha1 != *job.wanted.sha1) {
+        throw Error(ErrorKind::Integrity,
+                    "its SHA-1 is " + sha1 + ", expected is " + *job.wanted.sha1);
+      }
+    }
+    target.commit();
+  } catch (const Error& error) {
+    throw error.within("receiving " + job.wanted.path.text());
+  }
+  progress_.file_done();
+  if (auto next = next_file()) start(std::move(*next));
+  start_lists();
+}
+
+TreeReceiver::Job TreeReceiver::take(JobId id) {
+  const std::lock_guard lock(mutex_);
+  --reading_;
+  return std::move(jobs_.extract(id).mapped());
+}
+
+void TreeReceiver::tick() {
+  std::vector<JobId> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, job] : jobs_) ids.push_back(id);
+  }
+  for (const JobId id : ids) tick_one(id);
+}
+
+/// Files that wait for their turn come first; without any, those that are left share the reads.
+void TreeReceiver::tick_one(JobId id) {
+  std::shared_ptr<FileReception> reception;
+  int max_reads = 1;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = jobs_.find(id);
+    if (found == jobs_.end()) return;
+    reception = found->second.reception;
+    if (files_.empty()) max_reads = std::max(1, max_reads_ / static_cast<int>(jobs_.size()));
+  }
+  reception->tick(max_reads);
+}
+
+}  // namespace
+
+void receive_dir(RemoteStore& store, const std::filesystem::path& target, const Listing* listing,
+                 int max_connections, Progress& progress, std::stop_token stop) {
+  TreeReceiver(store, target, max_connections, progress, std::move(stop)).receive(listing);
+}
+
+}  // namespace red
