@@ -41,7 +41,8 @@ void CacheUseServer::answer(const std::string& text) const noexcept {
   if (client) ::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL);
 }
 
-std::string ask_cache_use(const std::filesystem::path& socket_path, std::chrono::milliseconds limit) {
+std::string ask_cache_use(const std::filesystem::path& socket_path,
+                          std::chrono::milliseconds limit) {
   const UniqueFd socket = make_socket();
   const sockaddr_un address = address_of(socket_path);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {

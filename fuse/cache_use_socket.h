@@ -8,8 +8,8 @@
 
 namespace red {
 
-/// Where a daemon tells how full its cache is: whoever connects gets one short text. The socket lies
-/// in a directory that only its user can enter.
+/// Where a daemon tells how full its cache is: whoever connects gets one short text. The socket
+/// lies in a directory that only its user can enter.
 class CacheUseServer {
  public:
   /// Throws Error{Mount}.
@@ -24,6 +24,7 @@ class CacheUseServer {
 };
 
 /// Asks the daemon; an empty text if it does not answer within the time.
-std::string ask_cache_use(const std::filesystem::path& socket_path, std::chrono::milliseconds limit);
+std::string ask_cache_use(const std::filesystem::path& socket_path,
+                          std::chrono::milliseconds limit);
 
 }  // namespace red

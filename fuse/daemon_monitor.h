@@ -17,10 +17,10 @@
 
 namespace red {
 
-/// Watches over a process that serves a mount, from a thread of its own: asks it to stop at SIGTERM,
-/// SIGINT and SIGHUP or when the command that started it has gone too early, tells that command when
-/// the mount is ready, and answers questions about the cache. When the stop takes too long it takes
-/// the mount down and ends the process.
+/// Watches over a process that serves a mount, from a thread of its own: asks it to stop at
+/// SIGTERM, SIGINT and SIGHUP or when the command that started it has gone too early, tells that
+/// command when the mount is ready, and answers questions about the cache. When the stop takes too
+/// long it takes the mount down and ends the process.
 class DaemonMonitor {
  public:
   /// Must be made before any other thread, whose signals would end the process. `command` is null
@@ -38,8 +38,8 @@ class DaemonMonitor {
   /// Whether the mount was ready at any time. Thread-safe.
   bool was_ready() const noexcept { return ready_; }
 
-  /// Answers with `source` from now on; an empty one ends that: when this returns, the one before is
-  /// not called any more. Thread-safe.
+  /// Answers with `source` from now on; an empty one ends that: when this returns, the one before
+  /// is not called any more. Thread-safe.
   void set_cache_use(std::function<std::string()> source);
 
  private:

@@ -19,7 +19,6 @@
 
 #include "common/error.h"
 #include "common/timer.h"
-#include "common/worker_pool.h"
 #include "fuse/bounded_child.h"
 #include "fuse/daemon_monitor.h"
 #include "fuse/fuse_bridge.h"
@@ -41,10 +40,10 @@ constexpr auto kReadyLimit = 35s;
 constexpr auto kListingLimit = 5s;
 // A daemon that is asked to stop ends by force after 2.5 s.
 constexpr auto kEndLimit = 4s;
-constexpr std::size_t kMaxWorkers = 40;
 constexpr std::size_t kMaxPrivateLogBytes = 1024 * 1024;
 
-// --- Serving, in the daemon or in the foreground --------------------------------------------------
+// --- Serving, in the daemon or in the foreground
+// --------------------------------------------------
 
 std::string describe_cache_use(const MountedTree& tree) {
   constexpr double kMebibyte = 1024.0 * 1024.0;
@@ -72,17 +71,17 @@ class CacheUseAnswers {
 /// Until the mount is gone or the monitor asks to stop.
 void serve(const MountRequest& request, const fs::path& mount_point, DaemonMonitor& monitor) {
   Timer timer;
-  WorkerPool workers(kMaxWorkers);
   MountedTree::Options tree_options;
   tree_options.cache_bytes = request.cache_bytes;
   tree_options.keep_cache = request.keep_cache;
-  MountedTree tree(request.open_store(), timer, workers, tree_options);
+  MountedTree tree(request.open_store(), timer, tree_options);
   const std::stop_callback end_waiting(monitor.stop_token(), [&tree] { tree.shut_down(); });
   tree.load_root();
 
   const FuseOptions fuse_options{request.source, request.allow_other, request.debug};
   FuseSession session(tree, mount_point, fuse_options, [&monitor] { monitor.mounted(); });
-  const std::stop_callback end_session(monitor.stop_token(), [&session] { session.request_exit(); });
+  const std::stop_callback end_session(monitor.stop_token(),
+                                       [&session] { session.request_exit(); });
   const CacheUseAnswers answers(monitor, tree);
   session.run();
 }
@@ -110,7 +109,8 @@ void serve_registered(const MountRequest& request, const MountPoint& mount_point
   if (!monitor.was_ready()) fail_before_ready(monitor.stop_token());
 }
 
-// --- The daemon -----------------------------------------------------------------------------------
+// --- The daemon
+// -----------------------------------------------------------------------------------
 
 constexpr off_t kKeptStderrBytes = 4096;
 
@@ -186,7 +186,8 @@ Error with_kept_stderr(const Error& error) {
   ::_exit(exit_code);
 }
 
-// --- The command ----------------------------------------------------------------------------------
+// --- The command
+// ----------------------------------------------------------------------------------
 
 std::string describe_wait_status(const std::optional<int>& status) {
   if (!status) return "it does not end";
@@ -197,8 +198,8 @@ std::string describe_wait_status(const std::optional<int>& status) {
   return "exit code " + std::to_string(WEXITSTATUS(*status));
 }
 
-/// A daemon that is not yet left to itself: unless it is, its end, its mount and its records go with
-/// this object.
+/// A daemon that is not yet left to itself: unless it is, its end, its mount and its records go
+/// with this object.
 class StartedDaemon {
  public:
   StartedDaemon(const MountRequest& request, const MountPoint& mount_point)
@@ -230,8 +231,9 @@ class StartedDaemon {
                     "the mount daemon died before the directory could be listed: " +
                         describe_wait_status(end()));
       case DaemonReport::Outcome::Silent:
-        throw Error(ErrorKind::TimedOut, "the directory cannot be listed: the mount daemon is not "
-                                         "ready after 35 s and was ended");
+        throw Error(ErrorKind::TimedOut,
+                    "the directory cannot be listed: the mount daemon is not "
+                    "ready after 35 s and was ended");
     }
   }
 
@@ -297,8 +299,7 @@ void mount_dir(const MountRequest& wanted) {
   MountRequest request = wanted;
   if (request.log_file) request.log_file = fs::absolute(*request.log_file);
   check_that_mounting_works();
-  const MountPoint mount_point =
-      prepare_mount_point(request.mount_point, MountRegistry::open());
+  const MountPoint mount_point = prepare_mount_point(request.mount_point, MountRegistry::open());
   try {
     if (request.foreground) {
       serve_registered(request, mount_point, nullptr);

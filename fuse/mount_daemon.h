@@ -27,8 +27,8 @@ struct MountRequest {
 };
 
 /// Mounts and, unless in the foreground, returns when the directory can be listed; the daemon goes
-/// on in a process of its own. In the foreground: returns when the mount has ended. Throws what went
-/// wrong; then there is no mount, no process and no directory that this call made.
+/// on in a process of its own. In the foreground: returns when the mount has ended. Throws what
+/// went wrong; then there is no mount, no process and no directory that this call made.
 void mount_dir(const MountRequest& request);
 
 /// Ends the mount at `mount_point` within 10 s; removes the directory if mount_dir made it. Files

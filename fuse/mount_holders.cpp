@@ -75,7 +75,8 @@ std::string name_of_process(const fs::path& process) {
 /// This one holds what it inherited, and for a moment only.
 bool is_other_process(const fs::path& entry) {
   const std::string name = entry.filename().string();
-  return name != std::to_string(::getpid()) && std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return name != std::to_string(::getpid()) &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// Pid, name and path, each with a NUL behind it: what no name can hold.
@@ -110,7 +111,8 @@ std::vector<MountHolder> parse_holders(const std::string& text) {
 std::vector<MountHolder> find_holders(const MountEntry& mount, std::chrono::milliseconds limit) {
   // Looking into a process can hang while it waits for a page of the mount.
   const BoundedResult result = run_bounded(
-      limit, [&mount](const std::function<void(std::string_view)>& put) { write_holders(mount, put); });
+      limit,
+      [&mount](const std::function<void(std::string_view)>& put) { write_holders(mount, put); });
   std::vector<MountHolder> holders = parse_holders(result.output);
   std::sort(holders.begin(), holders.end());
   holders.erase(std::unique(holders.begin(), holders.end()), holders.end());

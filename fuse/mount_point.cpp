@@ -106,8 +106,8 @@ void check_that_mounting_works() {
   }
   if (may_mount()) return;
   if (::geteuid() == 0) {
-    throw Error(ErrorKind::Mount,
-                "cannot mount: root lacks the capability CAP_SYS_ADMIN" + std::string(kContainerHint));
+    throw Error(ErrorKind::Mount, "cannot mount: root lacks the capability CAP_SYS_ADMIN" +
+                                      std::string(kContainerHint));
   }
   if (!find_fusermount()) {
     throw Error(ErrorKind::Mount,

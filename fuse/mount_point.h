@@ -14,8 +14,8 @@ struct MountPoint {
 /// Throws Error{Mount} with what to do if this process cannot mount anything.
 void check_that_mounting_works();
 
-/// Makes sure of an empty directory where nothing of ours is mounted; makes its last component if it
-/// is missing. Throws Error{Mount} that names it; then nothing was made.
+/// Makes sure of an empty directory where nothing of ours is mounted; makes its last component if
+/// it is missing. Throws Error{Mount} that names it; then nothing was made.
 MountPoint prepare_mount_point(const std::filesystem::path& wanted, const MountRegistry& registry);
 
 }  // namespace red

@@ -318,8 +318,9 @@ MountRegistry MountRegistry::open() {
   for (const fs::path& place : places_for(::geteuid())) {
     if (auto registry = make_at(place)) return std::move(*registry);
   }
-  throw Error(ErrorKind::Mount, "cannot keep a record of the mount: no private directory can be "
-                                "made in /run, /tmp or /dev/shm");
+  throw Error(ErrorKind::Mount,
+              "cannot keep a record of the mount: no private directory can be "
+              "made in /run, /tmp or /dev/shm");
 }
 
 std::optional<MountRegistry> MountRegistry::find_of(uid_t user) {
@@ -346,9 +347,8 @@ MountClaim MountRegistry::claim(MountRecord record) const {
   const DirectoryLock lock(directory_fd_.get(), directory_);
   sweep();
   if (const auto other = read(key_of(record)); other && other->daemon_alive) {
-    throw Error(ErrorKind::Mount, "cannot mount at " + record.mount_point.string() +
-                                      ": process " + std::to_string(other->record.pid) +
-                                      " is serving it");
+    throw Error(ErrorKind::Mount, "cannot mount at " + record.mount_point.string() + ": process " +
+                                      std::to_string(other->record.pid) + " is serving it");
   }
   return MountClaim(*this, std::move(record));
 }

@@ -26,8 +26,8 @@ std::string decode_octal(std::string_view text) {
     const bool escaped = text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) &&
                          is_octal(text[i + 2]) && is_octal(text[i + 3]);
     if (escaped) {
-      decoded +=
-          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      decoded += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                   (text[i + 3] - '0'));
       i += 3;
     } else {
       decoded += text[i];
@@ -62,7 +62,8 @@ std::optional<uid_t> owner_in(std::string_view super_options) {
   return std::nullopt;
 }
 
-/// id, parent, device, root, mount point, options, optional fields, "-", type, source, super options
+/// id, parent, device, root, mount point, options, optional fields, "-", type, source, super
+/// options
 std::optional<MountEntry> parse_line(std::string_view line) {
   constexpr std::size_t kFirstOptionalField = 6;
   const std::vector<std::string_view> fields = split(line, ' ');

@@ -61,8 +61,8 @@ struct LocatedDirectory {
   int mount_id = 0;  ///< MountEntry::id of the mount that it belongs to
 };
 
-/// The mount that the open file belongs to whose /proc/PID/fdinfo/FD is given; nothing if it is gone
-/// or may not be read.
+/// The mount that the open file belongs to whose /proc/PID/fdinfo/FD is given; nothing if it is
+/// gone or may not be read.
 std::optional<int> mount_id_in(const std::filesystem::path& fdinfo);
 
 /// Follows symbolic links. Throws Error{LocalIo} with the errno of open(2) if it is no directory.

@@ -42,8 +42,8 @@ Error parse_failure(const std::string& text) {
 bool wait_readable(int fd, std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return false;
     pollfd readable{fd, POLLIN, 0};
     if (::poll(&readable, 1, static_cast<int>(left.count())) > 0) return true;

@@ -22,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-// Together with one slow call of fusermount3 each (2 s) they stay below the 10 s that were promised.
+// Together with one slow call of fusermount3 each (2 s) they stay below the 10 s that were
+// promised.
 constexpr auto kBusyLimit = 2000ms;
 constexpr auto kBusyPause = 50ms;
 constexpr auto kHolderSearchLimit = 1500ms;
@@ -64,7 +65,8 @@ Target find_target(const fs::path& path) {
   target.registry = MountRegistry::find_of(owner);
   if (!target.registry) return target;
   const auto registered = target.registry->find(target.mount.mount_point);
-  if (!registered || registered->record.device.value_or(target.mount.device) != target.mount.device) {
+  if (!registered ||
+      registered->record.device.value_or(target.mount.device) != target.mount.device) {
     return target;
   }
   target.record = registered->record;

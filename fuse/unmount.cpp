@@ -85,8 +85,8 @@ ProgramResult run_program(const std::vector<std::string>& words) {
   ProgramResult result;
   read_until(read_end.get(), deadline, result.error_text);
   while (result.error_text.ends_with('\n')) result.error_text.pop_back();
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-      deadline - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   const auto status = wait_for_child(child, left);
   if (!status) {
     kill_child(child);

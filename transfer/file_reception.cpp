@@ -10,8 +10,6 @@ namespace {
 // Below this, a second connection costs more than it brings.
 constexpr std::uint64_t kShareFrom = 8 << 20;
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 Error wrong_size(std::uint64_t size, std::uint64_t expected) {
   return {ErrorKind::Integrity, "its size is " + std::to_string(size) + " bytes, expected are " +
                                     std::to_string(expected)};
@@ -36,15 +34,17 @@ class FileReception::Sink final : public ReadSink {
   const Id id_;
 };
 
-FileReception::FileReception(std::shared_ptr<RemoteFile> file, std::unique_ptr<LocalTarget> target,
+FileReception::FileReception(std::shared_ptr<RemoteFile> file, std::shared_ptr<LocalTarget> target,
                              std::optional<std::uint64_t> expected_size, int max_reads,
-                             Progress& progress, std::stop_token stop, Callbacks callbacks)
+                             Progress& progress, const Clock& clock, std::stop_token stop,
+                             Callbacks callbacks)
     : file_(std::move(file)),
-      target_(std::move(target)),
       expected_size_(expected_size),
       max_reads_(max_reads),
       progress_(progress),
+      clock_(clock),
       callbacks_(std::move(callbacks)),
+      target_(std::move(target)),
       stop_watch_(std::move(stop), [this] {
         // Ending the last read may destroy this, and the source with it.
         std::stop_source kept = stop_;
@@ -67,20 +67,27 @@ void FileReception::read(Id id, std::optional<ByteRange> range) {
 }
 
 void FileReception::tick(int max_reads) {
-  target_->start_writeback();
+  std::shared_ptr<LocalTarget> target;
   std::vector<SegmentTable::Piece> pieces;
   {
     const std::lock_guard lock(mutex_);
+    target = target_;
     pieces = pieces_to_start(max_reads);
   }
+  if (target) target->start_writeback();
   for (const auto& piece : pieces) read(piece.id, piece.range);
+}
+
+std::shared_ptr<LocalTarget> FileReception::take_target() {
+  const std::lock_guard lock(mutex_);
+  return std::move(target_);
 }
 
 std::vector<SegmentTable::Piece> FileReception::pieces_to_start(int max_reads) {
   std::vector<SegmentTable::Piece> pieces;
   if (is_done_ || error_) return pieces;
   int wanted = 1;  // without a ramp, only to bring what another read gave back
-  if (ramp_) wanted = std::max(1, std::min(ramp_->update(now(), received_), max_reads));
+  if (ramp_) wanted = std::max(1, std::min(ramp_->update(clock_.now(), received_), max_reads));
   while (static_cast<int>(segments_.active_reads()) < wanted) {
     const auto piece = segments_.take();
     if (!piece) break;
@@ -131,7 +138,7 @@ void FileReception::adopt_answer(const ReadAnswer& answer) {
   target_->reserve(*size);
   if (answer.ranges_supported && answer.version.is_validator() && *size > kShareFrom &&
       !target_->is_stream()) {
-    ramp_.emplace(max_reads_, now());
+    ramp_.emplace(max_reads_, clock_.now());
   }
 }
 
@@ -198,7 +205,7 @@ void FileReception::read_failed(const Error& error) {
                         error.kind() == ErrorKind::Cancelled;
   if (!error_ && is_final) error_ = error;
   if (error.kind() == ErrorKind::ChangedRemotely) ramp_.reset();
-  if (ramp_) ramp_->on_refusal(in_use, now());
+  if (ramp_) ramp_->on_refusal(in_use, clock_.now());
 }
 
 void FileReception::finish(Id id, const Error* error) noexcept {

@@ -31,10 +31,10 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
   };
 
   /// `expected_size` is what a listing promised, and is part of what `progress` expects already.
-  /// `progress` must outlive this.
-  FileReception(std::shared_ptr<RemoteFile> file, std::unique_ptr<LocalTarget> target,
+  /// `progress` and `clock` must outlive this.
+  FileReception(std::shared_ptr<RemoteFile> file, std::shared_ptr<LocalTarget> target,
                 std::optional<std::uint64_t> expected_size, int max_reads, Progress& progress,
-                std::stop_token stop, Callbacks callbacks);
+                const Clock& clock, std::stop_token stop, Callbacks callbacks);
 
   void start();
 
@@ -44,8 +44,9 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
 
   /// Once done: why it failed, if it did.
   const std::optional<Error>& result() const { return error_; }
-  /// Once done, for checksum and commit.
-  LocalTarget& target() { return *target_; }
+  /// Once done, for checksum and commit. Taken rather than lent, so that what was not committed goes
+  /// away when the caller lets go of it and not whenever the transport lets go of this.
+  std::shared_ptr<LocalTarget> take_target();
 
  private:
   class Sink;
@@ -68,15 +69,16 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
 
   // set once
   const std::shared_ptr<RemoteFile> file_;
-  const std::unique_ptr<LocalTarget> target_;
   const std::optional<std::uint64_t> expected_size_;
   const int max_reads_;
   Progress& progress_;
+  const Clock& clock_;
   const Callbacks callbacks_;
   std::stop_source stop_;  ///< ends all reads, on the first error or when the caller asks for it
 
   std::mutex mutex_;
-  // guarded by mutex_
+  // guarded by mutex_; reads that are in flight use the target without it
+  std::shared_ptr<LocalTarget> target_;  ///< until taken
   SegmentTable segments_;
   std::optional<ConnectionRamp> ramp_;  ///< set while further reads are possible
   std::optional<std::uint64_t> size_;

@@ -1,6 +1,7 @@
 #include "transfer/receive_dir.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -61,6 +62,7 @@ class TreeReceiver {
     start_lists();
     start_files();
     while (!group_.wait_for(kTick)) tick();
+    discard_unfinished();
     group_.throw_if_failed();
     tree_.sync();
   }
@@ -84,23 +86,25 @@ class TreeReceiver {
   void start(WantedFile wanted);
   void complete(JobId id);
   Job take(JobId id);
+  void discard_unfinished();
   void tick();
   void tick_one(JobId id);
 
   // set once
   RemoteStore& store_;
   Progress& progress_;
+  const SteadyClock clock_;
   const int max_reads_;
   const int max_lists_;
   LocalTree tree_;
   TaskGroup group_;
+  std::atomic<JobId> next_job_{0};
 
   std::mutex mutex_;
   // guarded by mutex_
   std::vector<RemotePath> directories_;  ///< to be listed, the last first
   std::deque<WantedFile> files_;         ///< to be read, the first first
   std::map<JobId, Job> jobs_;            ///< being read
-  JobId next_job_ = 0;
   int listing_ = 0;
   int reading_ = 0;
   std::uint64_t entries_ = 0;
@@ -207,21 +211,19 @@ std::optional<WantedFile> TreeReceiver::next_file() {
 void TreeReceiver::start(WantedFile wanted) {
   auto target = tree_.new_file(wanted.path);
   auto file = store_.open(wanted.path, wanted.known);
-  JobId id = 0;
-  std::shared_ptr<FileReception> reception;
+  const JobId id = next_job_++;
+  FileReception::Callbacks callbacks{
+      .on_read_ended = [this, id] { group_.run(writers_, [this, id] { tick_one(id); }); },
+      .on_done =
+          [this, id] {
+            group_.run(writers_, [this, id] { complete(id); });
+            group_.end();
+          }};
+  const auto reception =
+      std::make_shared<FileReception>(std::move(file), std::move(target), wanted.size, max_reads_,
+                                      progress_, clock_, group_.stop(), std::move(callbacks));
   {
     const std::lock_guard lock(mutex_);
-    id = next_job_++;
-    FileReception::Callbacks callbacks{
-        .on_read_ended = [this, id] { group_.run(writers_, [this, id] { tick_one(id); }); },
-        .on_done =
-            [this, id] {
-              group_.run(writers_, [this, id] { complete(id); });
-              group_.end();
-            }};
-    reception = std::make_shared<FileReception>(std::move(file), std::move(target), wanted.size,
-                                                max_reads_, progress_, group_.stop(),
-                                                std::move(callbacks));
     jobs_.emplace(id, Job{std::move(wanted), reception});
   }
   group_.begin();
@@ -230,17 +232,17 @@ void TreeReceiver::start(WantedFile wanted) {
 
 void TreeReceiver::complete(JobId id) {
   const Job job = take(id);
+  const auto target = job.reception->take_target();
   try {
     if (job.reception->result()) throw Error(*job.reception->result());
-    LocalTarget& target = job.reception->target();
     if (job.wanted.sha1) {
-      const std::string sha1 = target.sha1();
+      const std::string sha1 = target->sha1();
       if (sha1 != *job.wanted.sha1) {
         throw Error(ErrorKind::Integrity,
                     "its SHA-1 is " + sha1 + ", expected is " + *job.wanted.sha1);
       }
     }
-    target.commit();
+    target->commit();
   } catch (const Error& error) {
     throw error.within("receiving " + job.wanted.path.text());
   }
@@ -253,6 +255,12 @@ TreeReceiver::Job TreeReceiver::take(JobId id) {
   const std::lock_guard lock(mutex_);
   --reading_;
   return std::move(jobs_.extract(id).mapped());
+}
+
+/// After a failure: the files that were being read leave nothing behind.
+void TreeReceiver::discard_unfinished() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, job] : jobs_) job.reception->take_target();
 }
 
 void TreeReceiver::tick() {

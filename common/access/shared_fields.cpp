@@ -57,7 +57,7 @@ const FieldTable<CacheForm>& cache_fields() {
 Binding<BoundedForm> cache_binding() {
   return {
       {{.type = JsonType::Boolean},
-       {.type = JsonType::Object, .members = cache_fields().descriptions()}},
+       {.type = JsonType::Object, .members = &cache_fields().descriptions()}},
       [](const JsonValue& value, const JsonPlace& place, BoundedForm& form, Problems& problems) {
         CacheForm& cache = form.cache.emplace();
         if (const bool* enabled = value.boolean()) {

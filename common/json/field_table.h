@@ -28,8 +28,8 @@ struct ValueShape {
   std::optional<double> minimum = {};  ///< numbers
   std::optional<double> above = {};    ///< numbers: an exclusive minimum
   std::optional<double> maximum = {};  ///< numbers
-  std::vector<FieldDescription> members = {};  ///< objects with known keys
-  bool any_keys = false;                       ///< objects with keys of the user's choice
+  const std::vector<FieldDescription>* members = nullptr;  ///< objects with known keys
+  bool any_keys = false;  ///< objects with keys of the user's choice
 };
 
 /// One key of a form, for people and for schemas.
@@ -183,7 +183,7 @@ Binding<Target> positive_number(std::optional<double> Target::*member, double ma
 /// An object that has a table of its own, which must outlive this binding.
 template <typename Target, typename Part>
 Binding<Target> object(std::optional<Part> Target::*member, const FieldTable<Part>& table) {
-  return {{{.type = JsonType::Object, .members = table.descriptions()}},
+  return {{{.type = JsonType::Object, .members = &table.descriptions()}},
           [member, &table](const JsonValue& value, const JsonPlace& place, Target& target,
                            Problems& problems) {
             table.read(value, place, (target.*member).emplace(), problems);

@@ -49,10 +49,9 @@ class Builder {
     if (JsonValue::Array* array = open_.back()->array()) {
       return array->emplace_back(std::move(content));
     }
-    return open_.back()
-        ->object()
-        ->emplace_back(std::move(key_), JsonValue(std::move(content)))
-        .value;
+    JsonValue::Object& object = *open_.back()->object();
+    object.push_back({std::move(key_), JsonValue(std::move(content))});
+    return object.back().value;
   }
   bool put(JsonValue::Content content) {
     place(std::move(content));

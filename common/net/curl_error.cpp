@@ -16,8 +16,24 @@ std::string own_words(const CurlFailure& failure) {
   return std::string(failure.text.empty() ? curl_easy_strerror(failure.code) : failure.text);
 }
 
+/// "host:port" that the connection was to be made to, if libcurl's words tell: a proxy's, perhaps
+/// one that only the environment names.
+std::string connect_target(const CurlFailure& failure) {
+  constexpr std::string_view kStart = "Failed to connect to ";
+  constexpr std::string_view kMiddle = " port ";
+  std::string_view text = failure.text;
+  const auto middle = text.find(kMiddle);
+  if (!text.starts_with(kStart) || middle == std::string_view::npos) return failure.authority;
+  std::string host(text.substr(kStart.size(), middle - kStart.size()));
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  text.remove_prefix(middle + kMiddle.size());
+  return host + ":" + std::string(text.substr(0, text.find(' ')));
+}
+
 Error connect_error(const CurlFailure& failure) {
-  std::string message = failure.what + ": cannot connect to " + failure.authority;
+  const std::string target = connect_target(failure);
+  std::string message = failure.what + ": cannot connect to ";
+  message += (target == failure.authority ? "" : "the proxy ") + target;
   if (failure.proxy_status == 407) {
     return {ErrorKind::Authentication,
             message + ": the proxy answers HTTP 407: check the credentials in proxy"};

@@ -10,10 +10,11 @@ namespace {
 
 constexpr const char* kUserAgent = "red-connector/1.0.0";
 
-// Large enough that a system call moves much, small enough to stay in the processor's cache between
-// the kernel's copy into it and ours out of it.
-constexpr long kReceiveBuffer = 256 * 1024;
-constexpr long kSendBuffer = 256 * 1024;
+// For bulk: measured on loopback, 64 KiB cost half as much processor time again as 512 KiB, and
+// more than that brings little. Each transfer has one, a hundred streams of HTTP/2 a hundred, so
+// that small requests get a small one.
+constexpr long kBulkBuffer = 512 * 1024;
+constexpr long kSmallBuffer = 64 * 1024;
 
 // Bodies from this size on wait for the server's consent before they are sent: an answer that
 // refuses (401, 413) then costs no upload. Below it a round trip is dearer than the body.
@@ -34,7 +35,7 @@ bool is_pem(std::string_view text) { return text.find("-----BEGIN") != std::stri
 
 }  // namespace
 
-CurlHandle::CurlHandle(const HttpClientOptions& options)
+CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk)
     : options_(options), easy_(curl_easy_init()) {
   if (!easy_) throw Error(ErrorKind::Internal, "cannot set up an HTTP transfer");
   set(CURLOPT_ERRORBUFFER, error_text_.data());
@@ -47,8 +48,8 @@ CurlHandle::CurlHandle(const HttpClientOptions& options)
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_USERAGENT, kUserAgent);
-  set(CURLOPT_BUFFERSIZE, kReceiveBuffer);
-  set(CURLOPT_UPLOAD_BUFFERSIZE, kSendBuffer);
+  set(CURLOPT_BUFFERSIZE, is_bulk ? kBulkBuffer : kSmallBuffer);
+  set(CURLOPT_UPLOAD_BUFFERSIZE, is_bulk ? kBulkBuffer : kSmallBuffer);
   set(CURLOPT_EXPECT_100_TIMEOUT_MS, kExpectTimeoutMs);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   set(CURLOPT_TCP_NODELAY, 1L);

@@ -26,8 +26,8 @@ struct CurlLeg {
 /// request can differ in. Used by one thread at a time.
 class CurlHandle {
  public:
-  /// Sets what is the same for all requests. Throws Error.
-  explicit CurlHandle(const HttpClientOptions& options);
+  /// Sets what is the same for all requests; buffers can only be sized here. Throws Error.
+  CurlHandle(const HttpClientOptions& options, bool is_bulk);
 
   /// Sets what differs. Throws Error{InvalidAccess} for headers that are none.
   void prepare(const CurlLeg& leg);

@@ -31,6 +31,7 @@ CurlLoop::CurlLoop(HttpClientOptions options) : options_(std::move(options)) {}
 
 CurlLoop::~CurlLoop() {
   idle_handles_.clear();
+  idle_bulk_handles_.clear();
   if (multi_ != nullptr) curl_multi_cleanup(multi_);
 }
 
@@ -155,7 +156,13 @@ bool CurlLoop::admit_from(std::deque<Id>& lane) {
   if (lane.empty() || !has_room_for(exchanges_.at(lane.front()))) return false;
   const Id id = lane.front();
   lane.pop_front();
-  begin_leg(id, take_handle());
+  auto& idle = idle_handles(exchanges_.at(id));
+  std::unique_ptr<CurlHandle> handle;
+  if (!idle.empty()) {
+    handle = std::move(idle.back());
+    idle.pop_back();
+  }
+  begin_leg(id, std::move(handle));
   return true;
 }
 
@@ -169,7 +176,7 @@ bool CurlLoop::has_room_for(const Entry& entry) const {
 void CurlLoop::begin_leg(Id id, std::unique_ptr<CurlHandle> handle) {
   Entry& entry = exchanges_.at(id);
   try {
-    if (!handle) handle = std::make_unique<CurlHandle>(options_);
+    if (!handle) handle = std::make_unique<CurlHandle>(options_, entry.is_bulk);
     entry.exchange->begin_leg(std::move(handle));
   } catch (...) {
     entry.exchange->fail(current_exception_as_error());
@@ -201,7 +208,7 @@ void CurlLoop::leg_ended(Id id, CURLcode code) {
   multiplexes_ = multiplexes_ || handle->info<long>(CURLINFO_HTTP_VERSION) >= CURL_HTTP_VERSION_2_0;
   switch (next) {
     case CurlExchange::Next::End:
-      keep_handle(std::move(handle));
+      idle_handles(entry).push_back(std::move(handle));
       return end(id);
     case CurlExchange::Next::Leg:
       return begin_leg(id, std::move(handle));
@@ -223,7 +230,7 @@ std::unique_ptr<CurlHandle> CurlLoop::detach(Entry& entry) {
 void CurlLoop::end(Id id) {
   auto node = exchanges_.extract(id);
   Entry& entry = node.mapped();
-  if (entry.is_running) keep_handle(detach(entry));
+  if (entry.is_running) idle_handles(entry).push_back(detach(entry));
   entry.exchange->finish();
 }
 
@@ -269,15 +276,8 @@ void CurlLoop::end_all() {
   } while (has_mail_);
 }
 
-std::unique_ptr<CurlHandle> CurlLoop::take_handle() {
-  if (idle_handles_.empty()) return nullptr;
-  auto handle = std::move(idle_handles_.back());
-  idle_handles_.pop_back();
-  return handle;
-}
-
-void CurlLoop::keep_handle(std::unique_ptr<CurlHandle> handle) {
-  idle_handles_.push_back(std::move(handle));
+std::vector<std::unique_ptr<CurlHandle>>& CurlLoop::idle_handles(const Entry& entry) {
+  return entry.is_bulk ? idle_bulk_handles_ : idle_handles_;
 }
 
 }  // namespace red

@@ -52,6 +52,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   void admit();
   bool admit_from(std::deque<Id>& lane);
   bool has_room_for(const Entry& entry) const;
+  /// Without a handle: on a new one.
   void begin_leg(Id id, std::unique_ptr<CurlHandle> handle);
   void collect_ended();
   void leg_ended(Id id, CURLcode code);
@@ -60,8 +61,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   void check_times();
   void wait();
   void end_all();
-  std::unique_ptr<CurlHandle> take_handle();
-  void keep_handle(std::unique_ptr<CurlHandle> handle);
+  std::vector<std::unique_ptr<CurlHandle>>& idle_handles(const Entry& entry);
 
   const HttpClientOptions options_;
 
@@ -86,6 +86,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   std::size_t running_bulk_ = 0;
   bool multiplexes_ = false;  ///< HTTP/2 has been seen
   std::vector<std::unique_ptr<CurlHandle>> idle_handles_;
+  std::vector<std::unique_ptr<CurlHandle>> idle_bulk_handles_;
 };
 
 }  // namespace red

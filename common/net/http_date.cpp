@@ -105,6 +105,8 @@ std::optional<sys_seconds> to_time(const DateTime& t) {
   using namespace std::chrono;
   const year_month_day date{year{t.year}, month{static_cast<unsigned>(t.month)},
                             day{static_cast<unsigned>(t.day)}};
+  // What 64 bits of nanoseconds hold: whoever keeps the time in those must not overflow.
+  if (t.year < 1678 || t.year > 2261) return std::nullopt;
   // 60 is a leap second.
   if (!date.ok() || t.hour > 23 || t.minute > 59 || t.second > 60) return std::nullopt;
   return sys_days{date} + hours{t.hour} + minutes{t.minute} + seconds{t.second};

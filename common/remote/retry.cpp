@@ -29,8 +29,8 @@ milliseconds jittered_pause(int next_try, milliseconds max_pause) {
 }
 
 void log_pause(const Error& error, milliseconds pause) {
-  if (!log_enabled(LogLevel::Info)) return;
-  log(LogLevel::Info,
+  if (!log_enabled(LogLevel::Debug)) return;
+  log(LogLevel::Debug,
       "trying again in " + std::to_string(pause.count()) + " ms: " + error.message());
 }
 

@@ -160,6 +160,12 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     return entry;
   }
 
+  /// mutex must be held.
+  bool is_idle() const {
+    return being_served_ == 0 && std::none_of(jobs_.begin(), jobs_.end(),
+                                              [this](const auto& job) { return is_ready(*job); });
+  }
+
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   // guarded by mutex
@@ -177,6 +183,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   bool validators = true;
   bool uploads = true;
   bool held = false;
+  std::optional<std::uint64_t> allowance;
   std::size_t piece = 16 << 10;
 
  private:
@@ -185,11 +192,16 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
            std::chrono::steady_clock::now() >= job.context.deadline;
   }
 
+  /// mutex must be held.
+  bool is_ready(const Job& job) const {
+    if (stopping_ || is_over(job)) return true;
+    return job.answered ? !allowance || *allowance > 0 : !held;
+  }
+
   /// mutex must be held. The next job that can make a step, if any.
   std::shared_ptr<Job> take_ready() {
-    const auto ready = std::find_if(jobs_.begin(), jobs_.end(), [this](const auto& job) {
-      return stopping_ || !held || job->answered || is_over(*job);
-    });
+    const auto ready = std::find_if(jobs_.begin(), jobs_.end(),
+                                    [this](const auto& job) { return is_ready(*job); });
     if (ready == jobs_.end()) return nullptr;
     auto job = *ready;
     jobs_.erase(ready);
@@ -202,6 +214,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
       auto job = take_ready();
       if (!job) {
         if (stopping_) return;
+        changed.notify_all();  // who waits for idleness
         // Stops notify without the lock: the time limit makes up for one that comes just before.
         changed.wait_for(lock, std::chrono::milliseconds(5));
         continue;
@@ -286,8 +299,9 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
 
   void deliver(Job& job) {
     if (breaks_at_once(job)) throw Error(job.answer.break_error);
-    std::uint64_t count = std::min<std::uint64_t>(job.end - job.next, piece_size());
+    std::uint64_t count = job.end - job.next;
     if (job.answer.break_after) count = std::min(count, *job.answer.break_after - job.sent);
+    count = allowed_piece(count);
     const auto* bytes = reinterpret_cast<const std::byte*>(job.body->data()) + job.next;
     const std::uint64_t offset = job.next;
     job.next += count;
@@ -297,9 +311,14 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     }
   }
 
-  std::size_t piece_size() const {
+  std::uint64_t allowed_piece(std::uint64_t most) {
     const std::lock_guard lock(mutex);
-    return piece;
+    std::uint64_t count = std::min<std::uint64_t>(most, piece);
+    if (allowance) {
+      count = std::min(count, *allowance);
+      *allowance -= count;
+    }
+    return count;
   }
 
   // guarded by mutex
@@ -441,6 +460,19 @@ void FakeStore::release_reads() {
 void FakeStore::wait_for_reads(int count) const {
   std::unique_lock lock(core_->mutex);
   core_->changed.wait(lock, [&] { return static_cast<int>(core_->reads.size()) >= count; });
+}
+
+void FakeStore::allow_bytes(std::uint64_t more) {
+  {
+    const std::lock_guard lock(core_->mutex);
+    core_->allowance = core_->allowance.value_or(0) + more;
+  }
+  core_->changed.notify_all();
+}
+
+void FakeStore::wait_until_idle() const {
+  std::unique_lock lock(core_->mutex);
+  core_->changed.wait(lock, [this] { return core_->is_idle(); });
 }
 
 std::vector<FakeRead> FakeStore::reads() const {

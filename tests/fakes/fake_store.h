@@ -70,6 +70,10 @@ class FakeStore final : public RemoteStore, private Uploader {
   void hold_reads();  ///< reads that have no answer yet get none until they are released
   void release_reads();
   void wait_for_reads(int count) const;  ///< until that many have ever been started
+  /// From now on answers go on for so many bytes only, in all; more calls allow more.
+  void allow_bytes(std::uint64_t more);
+  /// Until every read has ended or waits for bytes to be allowed or reads to be released.
+  void wait_until_idle() const;
 
   // What happened.
   std::vector<FakeRead> reads() const;

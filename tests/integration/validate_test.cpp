@@ -251,29 +251,29 @@ TEST(ValidationRequests, EndWithinABoundedTimeWhenNothingIsAnswered) {
 }
 
 TEST_F(Validation, ChecksTheListing) {
-  const auto validate = [&](const Json& listing) {
-    const std::string file = connector_.keep_json(listing);
+  const auto validate = [&](const std::string& listing) {
+    const std::string file = connector_.keep_json(Json::parse(listing));
     return connector_.call("receive-dir-validate", {{"url", server_.url()}}, {"--listing", file});
   };
-  EXPECT_THAT(validate({{{"class", "File"}, {"basename", "file"}, {"size", 7}},
-                        {{"class", "Directory"}, {"basename", "directory"}}}),
+  EXPECT_THAT(validate(R"([{"class": "File", "basename": "file", "size": 7},
+                           {"class": "Directory", "basename": "directory"}])"),
               Succeeded());
-  const std::vector<Json> wrong = {
-      Json::object(),
-      {{{"class", "File"}}},
-      {{{"class", "Socket"}, {"basename", "a"}}},
-      {{{"class", "File"}, {"basename", "a/b"}}},
-      {{{"class", "File"}, {"basename", ".."}}},
-      {{{"class", "File"}, {"basename", "."}}},
-      {{{"class", "File"}, {"basename", ""}}},
-      {{{"class", "File"}, {"basename", "a"}, {"size", "7"}}},
-      {{{"class", "File"}, {"basename", "a"}, {"size", -1}}},
-      {{{"class", "File"}, {"basename", "a"}, {"checksum", "md5$1234"}}},
-      {{{"class", "File"}, {"basename", "a"}, {"checksum", "sha1$1234"}}},
-      {{{"class", "Directory"}, {"basename", "a"}, {"listing", "x"}}},
-  };
-  for (const Json& listing : wrong) {
-    EXPECT_THAT(validate(listing), FailedWith(exit_code::kInvalidAccess)) << listing.dump();
+  for (const char* listing : {
+           R"({})",
+           R"(["file"])",
+           R"([{"class": "File"}])",
+           R"([{"class": "Socket", "basename": "a"}])",
+           R"([{"class": "File", "basename": "a/b"}])",
+           R"([{"class": "File", "basename": ".."}])",
+           R"([{"class": "File", "basename": "."}])",
+           R"([{"class": "File", "basename": ""}])",
+           R"([{"class": "File", "basename": "a", "size": "7"}])",
+           R"([{"class": "File", "basename": "a", "size": -1}])",
+           R"([{"class": "File", "basename": "a", "checksum": "md5$1234"}])",
+           R"([{"class": "File", "basename": "a", "checksum": "sha1$1234"}])",
+           R"([{"class": "Directory", "basename": "a", "listing": "x"}])",
+       }) {
+    EXPECT_THAT(validate(listing), FailedWith(exit_code::kInvalidAccess)) << listing;
   }
 }
 

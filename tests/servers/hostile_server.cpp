@@ -203,10 +203,9 @@ std::string HostileServer::url(std::string_view path) const {
 void HostileServer::release() { raise(released_); }
 void HostileServer::hold() { lower(released_); }
 
-bool HostileServer::wait_for_stalled(int count) {
+bool HostileServer::wait_for_stalled(int count, std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
-  return stalled_changed_.wait_for(lock, std::chrono::seconds(10),
-                                   [&] { return stalled_ >= count; });
+  return stalled_changed_.wait_for(lock, limit, [&] { return stalled_ >= count; });
 }
 
 std::vector<Request> HostileServer::requests() const {

@@ -89,8 +89,8 @@ class HostileServer {
   /// Lets every stalled reply go on, now and later; hold() makes later ones stall again.
   void release();
   void hold();
-  /// Waits until at least `count` replies are stalled; false after ten seconds.
-  bool wait_for_stalled(int count);
+  /// Waits until at least `count` replies are stalled; false after `limit`.
+  bool wait_for_stalled(int count, std::chrono::milliseconds limit = std::chrono::seconds(10));
 
   /// What was asked so far: heads are recorded before the script runs, bodies whole.
   std::vector<Request> requests() const;

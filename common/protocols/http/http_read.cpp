@@ -83,7 +83,7 @@ bool HttpRead::is_behind_the_end(const HttpResponseHead& head) const {
 void HttpRead::check_range(const HttpResponseHead& head) {
   if (!range_) throw failure(ErrorKind::Protocol, "a part (206) though the whole was asked for");
   const auto told = content_range_of(head);
-  if (!told || !told->range) {
+  if (!told || !told->range || content_type_of(head).starts_with("multipart/byteranges")) {
     throw failure(ErrorKind::Protocol, "206 without a Content-Range that makes sense");
   }
   const auto size = told->total ? told->total : file_->version().size;

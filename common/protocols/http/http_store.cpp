@@ -9,6 +9,12 @@
 namespace red {
 namespace {
 
+/// A server may find that an empty file has no first byte.
+bool is_success(const HttpResponseHead& head) {
+  return (head.status >= 200 && head.status < 300) ||
+         (head.status == 416 && version_of(head).size == 0U);
+}
+
 bool is_absent(const HttpResponseHead& head) { return head.status == 404 || head.status == 410; }
 
 /// The server knows no such method here.
@@ -30,9 +36,18 @@ bool is_directory(const Url& asked, const HttpResponseHead& head, bool is_root) 
   return is_root || answered.path.ends_with(name);
 }
 
+Entry directory_entry(const RemotePath& path) {
+  Entry entry;
+  entry.name = path.name();
+  entry.kind = EntryKind::Directory;
+  return entry;
+}
+
 Entry file_entry(const RemotePath& path, const HttpResponseHead& head) {
   const Version version = version_of(head);
-  Entry entry{.name = std::string(path.name()), .size = version.size};
+  Entry entry;
+  entry.name = path.name();
+  entry.size = version.size;
   entry.modified = version.modified;
   entry.modified_is_exact = version.modified.has_value();
   entry.etag = version.etag;
@@ -56,14 +71,12 @@ std::optional<Entry> HttpStore::stat(const RemotePath& path, const RequestContex
   const Url url = paths_.file(path);
   const HttpResponseHead head = fetch_head(url, context);
   if (is_absent(head)) return std::nullopt;
-  const bool is_empty_file = head.status == 416 && version_of(head).size == 0U;
-  if ((head.status < 200 || head.status >= 300) && !is_empty_file) {
+  const bool shows_directory = is_directory(url, head, path.is_root());
+  // A directory that must not be listed shows by the redirect to its '/' that it exists.
+  if (!is_success(head) && !(shows_directory && head.status == 403)) {
     throw error_for_status(head, "HEAD", url.to_display());
   }
-  if (is_directory(url, head, path.is_root())) {
-    return Entry{.name = std::string(path.name()), .kind = EntryKind::Directory};
-  }
-  return file_entry(path, head);
+  return shows_directory ? directory_entry(path) : file_entry(path, head);
 }
 
 HttpResponseHead HttpStore::fetch_head(const Url& url, const RequestContext& context) {
@@ -109,9 +122,9 @@ void HttpStore::check(Purpose purpose, const RequestContext& context) {
 }
 
 void HttpStore::check_file(const RequestContext& context) {
-  if (!stat({}, context)) {
-    throw Error(ErrorKind::NotFound, location({}) + ": HTTP 404: does not exist on the server");
-  }
+  const Url url = paths_.file({});
+  const HttpResponseHead head = fetch_head(url, context);
+  if (!is_success(head)) throw error_for_status(head, "HEAD", url.to_display());
 }
 
 /// A server that would take a PUT or POST need not know HEAD, nor have anything there yet. What

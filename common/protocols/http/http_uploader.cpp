@@ -64,25 +64,16 @@ HttpUploader::HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess&
 void HttpUploader::upload(const RemotePath& path, ByteSource& source,
                           const RequestContext& context) {
   const Url url = paths_.file(path);
-  const HttpResponseHead head = send(url, source, context);
-  if (!is_success(head)) throw upload_error(head, method_, url, !path.is_root());
-}
-
-HttpResponseHead HttpUploader::send(const Url& url, ByteSource& source,
-                                    const RequestContext& context) {
   const auto body = std::make_shared<WatchedSource>(source);
   HttpRequest request{.method = method_, .url = url.to_string(), .body = body};
   if (names_content_type_) request.headers.add("Content-Type", "application/octet-stream");
   request.own_connection = source.size() >= kBulkFrom;
-  const bool is_once = method_ == "POST";
   try {
     const HttpResponseHead head = exchange_for_head(*client_, std::move(request), context);
-    const Error error = upload_error(head, method_, url, false);
-    if (is_success(head) || !error.retryable() || !is_once || !body->was_read()) return head;
-    throw error;
+    if (!is_success(head)) throw upload_error(head, method_, url, !path.is_root());
   } catch (const Error& error) {
-    if (error.retryable() && is_once && body->was_read()) throw not_repeated(error);
-    throw;
+    if (!error.retryable() || method_ != "POST" || !body->was_read()) throw;
+    throw not_repeated(error);
   }
 }
 

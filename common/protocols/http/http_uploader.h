@@ -24,8 +24,6 @@ class HttpUploader final : public Uploader {
   void make_directory(const RemotePath& path, const RequestContext& context) override;
 
  private:
-  HttpResponseHead send(const Url& url, ByteSource& source, const RequestContext& context);
-
   const std::shared_ptr<HttpClient> client_;
   const HttpPaths paths_;
   const std::string method_;

@@ -59,7 +59,9 @@ void expect_entries(const std::vector<FieldDescription>& fields,
   for (const FieldDescription& field : fields) {
     EXPECT_TRUE(entries.contains(std::string(field.key))) << field.key;
     EXPECT_FALSE(field.meaning.empty()) << field.key;
-    for (const ValueShape& shape : field.shapes) expect_entries(shape.members, entries);
+    for (const ValueShape& shape : field.shapes) {
+      if (shape.members) expect_entries(*shape.members, entries);
+    }
   }
 }
 

@@ -25,9 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-using ::testing::HasSubstr;
 using testing::ChildProcess;
 using testing::eventually;
+using ::testing::HasSubstr;
 using testing::is_our_mount;
 using testing::TemporaryDirectory;
 
@@ -173,8 +173,8 @@ TEST_F(MountDaemonTest, KeepsADirectoryThatItDidNotMakeWhenItFails) {
 
 TEST_F(MountDaemonTest, SaysHowADaemonDiedAndLeavesNothing) {
   const fs::path made = temporary_.path() / "made";
-  const auto error =
-      error_of([&] { mount_dir(request_for(made, [](const RequestContext&) { ::raise(SIGKILL); })); });
+  const auto error = error_of(
+      [&] { mount_dir(request_for(made, [](const RequestContext&) { ::raise(SIGKILL); })); });
   ASSERT_TRUE(error);
   EXPECT_EQ(error->kind(), ErrorKind::Mount);
   EXPECT_THAT(error->message(), HasSubstr("killed by signal 9"));
@@ -507,70 +507,97 @@ class MountDaemonUserTest : public MountDaemonTest {
 };
 
 TEST_F(MountDaemonUserTest, MountsAndUnmountsWithFusermount) {
-  EXPECT_EQ(with_open_device(temporary_.path(), [this](const Steps& outer) {
-    outer.expect(as_ordinary_user([this](const Steps& steps) {
-      mount_dir(request_for(made_));
-      const auto found = MountRegistry::open().find(made_);
-      steps.expect(is_our_mount(made_), "mounted");
-      steps.expect(found && found->daemon_alive, "recorded");
-      umount_dir(made_);
-      steps.expect(!is_our_mount(made_), "unmounted");
-      steps.expect(wait_for_child(found->record.pid, 0ms) == 0, "the daemon has ended");
-      steps.expect(!fs::exists(made_), "the directory is removed");
-    }) == 0, "as a user");
-  }), 0);
+  EXPECT_EQ(with_open_device(temporary_.path(),
+                             [this](const Steps& outer) {
+                               outer.expect(
+                                   as_ordinary_user([this](const Steps& steps) {
+                                     mount_dir(request_for(made_));
+                                     const auto found = MountRegistry::open().find(made_);
+                                     steps.expect(is_our_mount(made_), "mounted");
+                                     steps.expect(found && found->daemon_alive, "recorded");
+                                     umount_dir(made_);
+                                     steps.expect(!is_our_mount(made_), "unmounted");
+                                     steps.expect(wait_for_child(found->record.pid, 0ms) == 0,
+                                                  "the daemon has ended");
+                                     steps.expect(!fs::exists(made_), "the directory is removed");
+                                   }) == 0,
+                                   "as a user");
+                             }),
+            0);
 }
 
 TEST_F(MountDaemonUserTest, DetachesWithFusermount) {
-  EXPECT_EQ(with_open_device(temporary_.path(), [this](const Steps& outer) {
-    outer.expect(as_ordinary_user([this](const Steps& steps) {
-      mount_dir(request_for(made_));
-      const pid_t pid = MountRegistry::open().find(made_)->record.pid;
-      UniqueFd held(::open(made_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      umount_dir(made_);
-      steps.expect(!is_our_mount(made_), "detached");
-      steps.expect(!wait_for_child(pid, 0ms), "the daemon serves the open directory");
-      held.reset();
-      steps.expect(wait_for_child(pid, 10s) == 0, "the daemon has ended");
-    }) == 0, "as a user");
-  }), 0);
+  EXPECT_EQ(with_open_device(
+                temporary_.path(),
+                [this](const Steps& outer) {
+                  outer.expect(
+                      as_ordinary_user([this](const Steps& steps) {
+                        mount_dir(request_for(made_));
+                        const pid_t pid = MountRegistry::open().find(made_)->record.pid;
+                        UniqueFd held(::open(made_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+                        umount_dir(made_);
+                        steps.expect(!is_our_mount(made_), "detached");
+                        steps.expect(!wait_for_child(pid, 0ms),
+                                     "the daemon serves the open directory");
+                        held.reset();
+                        steps.expect(wait_for_child(pid, 10s) == 0, "the daemon has ended");
+                      }) == 0,
+                      "as a user");
+                }),
+            0);
 }
 
 TEST_F(MountDaemonUserTest, TellsWhatFusermountSaid) {
   ASSERT_EQ(::chmod(temporary_.path().c_str(), 0755), 0);  // the mount point belongs to root
-  EXPECT_EQ(with_open_device(temporary_.path(), [this](const Steps& outer) {
-    outer.expect(as_ordinary_user([this](const Steps& steps) {
-      const auto error = error_of([&] { mount_dir(request_for(path_)); });
-      steps.expect(error.has_value(), "refused");
-      steps.expect(error->message().find("fusermount3: ") != std::string::npos, error->what());
-    }) == 0, "as a user");
-  }), 0);
+  EXPECT_EQ(with_open_device(temporary_.path(),
+                             [this](const Steps& outer) {
+                               outer.expect(as_ordinary_user([this](const Steps& steps) {
+                                              const auto error =
+                                                  error_of([&] { mount_dir(request_for(path_)); });
+                                              steps.expect(error.has_value(), "refused");
+                                              steps.expect(error->message().find("fusermount3: ") !=
+                                                               std::string::npos,
+                                                           error->what());
+                                            }) == 0,
+                                            "as a user");
+                             }),
+            0);
 }
 
 TEST_F(MountDaemonUserTest, ADaemonUnmountsWithFusermountWhenItIsTerminated) {
-  EXPECT_EQ(with_open_device(temporary_.path(), [this](const Steps& outer) {
-    outer.expect(as_ordinary_user([this](const Steps& steps) {
-      mount_dir(request_for(made_));
-      const pid_t pid = MountRegistry::open().find(made_)->record.pid;
-      ::kill(pid, SIGTERM);
-      steps.expect(wait_for_child(pid, 10s) == 0, "the daemon has ended");
-      steps.expect(!is_our_mount(made_), "unmounted");
-      steps.expect(!fs::exists(made_), "the directory is removed");
-    }) == 0, "as a user");
-  }), 0);
+  EXPECT_EQ(
+      with_open_device(temporary_.path(),
+                       [this](const Steps& outer) {
+                         outer.expect(
+                             as_ordinary_user([this](const Steps& steps) {
+                               mount_dir(request_for(made_));
+                               const pid_t pid = MountRegistry::open().find(made_)->record.pid;
+                               ::kill(pid, SIGTERM);
+                               steps.expect(wait_for_child(pid, 10s) == 0, "the daemon has ended");
+                               steps.expect(!is_our_mount(made_), "unmounted");
+                               steps.expect(!fs::exists(made_), "the directory is removed");
+                             }) == 0,
+                             "as a user");
+                       }),
+      0);
 }
 
 TEST_F(MountDaemonUserTest, RootUnmountsTheMountOfAUser) {
-  EXPECT_EQ(with_open_device(temporary_.path(), [this](const Steps& steps) {
-    steps.expect(as_ordinary_user([this](const Steps&) { mount_dir(request_for(made_)); }) == 0,
-                 "mounted by a user");
-    const auto registered = MountRegistry::find_of(kUser)->find(made_);
-    steps.expect(registered && registered->daemon_alive, "recorded");
-    umount_dir(made_);
-    steps.expect(!is_our_mount(made_), "unmounted");
-    steps.expect(!fs::exists(made_), "the directory is removed");
-    steps.expect(!start_ticks_of(registered->record.pid), "the daemon has ended");
-  }), 0);
+  EXPECT_EQ(with_open_device(temporary_.path(),
+                             [this](const Steps& steps) {
+                               steps.expect(as_ordinary_user([this](const Steps&) {
+                                              mount_dir(request_for(made_));
+                                            }) == 0,
+                                            "mounted by a user");
+                               const auto registered = MountRegistry::find_of(kUser)->find(made_);
+                               steps.expect(registered && registered->daemon_alive, "recorded");
+                               umount_dir(made_);
+                               steps.expect(!is_our_mount(made_), "unmounted");
+                               steps.expect(!fs::exists(made_), "the directory is removed");
+                               steps.expect(!start_ticks_of(registered->record.pid),
+                                            "the daemon has ended");
+                             }),
+            0);
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ class TemporaryDirectory {
  public:
   TemporaryDirectory() {
     std::string pattern =
-        (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "mountXXXXXX").string();
+        (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "mountXXXXXX")
+            .string();
     path_ = ::mkdtemp(pattern.data());
   }
   ~TemporaryDirectory() {
@@ -93,17 +94,17 @@ inline bool is_our_mount(const std::filesystem::path& path) {
   return top != nullptr && top->is_ours();
 }
 
-/// A mount of our type whose daemon answers nothing, like that of a server that stalls for ever; dead
-/// once its device is closed.
+/// A mount of our type whose daemon answers nothing, like that of a server that stalls for ever;
+/// dead once its device is closed.
 class SilentMount {
  public:
   explicit SilentMount(std::filesystem::path path)
       : path_(std::move(path)), device_(::open("/dev/fuse", O_RDWR | O_CLOEXEC)) {
-    const std::string options =
-        "fd=" + std::to_string(device_.get()) + ",rootmode=40000,user_id=" +
-        std::to_string(::geteuid()) + ",group_id=" + std::to_string(::getegid());
-    mounted_ =
-        ::mount("somewhere", path_.c_str(), std::string(kMountType).c_str(), 0, options.c_str()) == 0;
+    const std::string options = "fd=" + std::to_string(device_.get()) +
+                                ",rootmode=40000,user_id=" + std::to_string(::geteuid()) +
+                                ",group_id=" + std::to_string(::getegid());
+    mounted_ = ::mount("somewhere", path_.c_str(), std::string(kMountType).c_str(), 0,
+                       options.c_str()) == 0;
   }
   ~SilentMount() {
     device_.reset();

@@ -115,8 +115,8 @@ TEST(FieldTable, DescribesKeysWithWhatASchemaNeeds) {
   EXPECT_TRUE(fields[0].required);
   EXPECT_EQ(fields[1].shapes[0].values, (std::vector<std::string_view>{"red", "green"}));
   EXPECT_EQ(fields[3].shapes[0].minimum, 1);
-  ASSERT_EQ(fields[5].shapes[0].members.size(), 1u);
-  EXPECT_EQ(fields[5].shapes[0].members[0].key, "inner");
+  ASSERT_TRUE(fields[5].shapes[0].members);
+  EXPECT_EQ(fields[5].shapes[0].members->at(0).key, "inner");
 }
 
 }  // namespace

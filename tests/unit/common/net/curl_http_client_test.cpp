@@ -33,6 +33,12 @@ HttpClientOptions with_credentials(HttpCredentials::Scheme scheme) {
   return options;
 }
 
+/// One on which nobody listens any more.
+int closed_port() {
+  const ScriptedServer server([](WireConnection&) {});
+  return server.port();
+}
+
 class TextSource final : public ByteSource {
  public:
   explicit TextSource(std::string text) : text_(std::move(text)) {}
@@ -528,7 +534,9 @@ TEST(CurlHttpClient, APostIsNotRepeatedWhenAKeptConnectionDies) {
       connection.send(http_answer(200));
     }
   });
-  CurlHttpClient client({});
+  HttpClientOptions options;
+  options.max_connections = 1;
+  CurlHttpClient client(options);
   exchange(client, get(server.url("/")), soon(), kMaxBody);
   const Error error = error_of(client, with_body("POST", server.url("/"), "once"));
   EXPECT_EQ(error.kind(), ErrorKind::Network);
@@ -609,18 +617,22 @@ TEST(CurlHttpClient, EndlessHeadersAreAProtocolError) {
 }
 
 TEST(CurlHttpClient, ARefusedConnectionIsANetworkErrorThatNamesTheHost) {
-  int port = 0;
-  {
-    const ScriptedServer server([](WireConnection&) {});
-    port = server.port();
-  }
   CurlHttpClient client({});
-  const std::string authority = "127.0.0.1:" + std::to_string(port);
+  const std::string authority = "127.0.0.1:" + std::to_string(closed_port());
   const Error error = error_of(client, get("http://u:pw@" + authority + "/a?token=s3cret"));
   EXPECT_EQ(error.kind(), ErrorKind::Network);
   EXPECT_THAT(error.message(),
               AllOf(HasSubstr("cannot connect to " + authority), HasSubstr("Connection refused"),
                     Not(HasSubstr("s3cret")), Not(HasSubstr("pw"))));
+}
+
+TEST(CurlHttpClient, AProxyThatRefusesIsNamed) {
+  HttpClientOptions options;
+  options.proxy = "http://user:pw@127.0.0.1:" + std::to_string(closed_port());
+  CurlHttpClient client(options);
+  const Error error = error_of(client, get("http://127.0.0.1:9/"));
+  EXPECT_EQ(error.kind(), ErrorKind::Network);
+  EXPECT_THAT(error.message(), AllOf(HasSubstr("the proxy 127.0.0.1:"), Not(HasSubstr("pw"))));
 }
 
 TEST(CurlHttpClient, AnUnknownHostIsANetworkErrorThatNamesIt) {
