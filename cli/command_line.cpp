@@ -18,20 +18,19 @@ constexpr std::array kSubcommands{
                "The version of this program: --version.\n"},
     Subcommand{"receive-file", Action::Transfer, Purpose::ReceiveFile, true, true, false,
                "download a file to PATH",
-               "Downloads the file that ACCESS names to PATH. PATH appears when the whole file is\n"
-               "there; an existing file is replaced.\n"
+               "Downloads the file that ACCESS names to PATH. PATH appears when the whole file\n"
+               "is there; an existing file is replaced.\n"
                "\n"
                "Example:\n"
                "  echo '{\"url\": \"https://example.com/scan.nii.gz\"}' > access.json\n"
                "  red-connector receive-file access.json scan.nii.gz\n"},
-    Subcommand{
-        "receive-file-validate", Action::Validate, Purpose::ReceiveFile, true, false, false,
-        "check what receive-file needs",
-        "Checks the access data, connects, authenticates and looks whether the file exists.\n"
-        "Nothing is downloaded.\n"
-        "\n"
-        "Example:\n"
-        "  red-connector receive-file-validate access.json && echo good\n"},
+    Subcommand{"receive-file-validate", Action::Validate, Purpose::ReceiveFile, true, false, false,
+               "check what receive-file needs",
+               "Checks the access data, connects, authenticates and looks whether the file\n"
+               "exists. Nothing is downloaded.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector receive-file-validate access.json && echo good\n"},
     Subcommand{"receive-dir", Action::Transfer, Purpose::ReceiveDir, true, true, true,
                "download a directory into PATH",
                "Downloads the directory that ACCESS names into the directory PATH. With a CWL\n"
@@ -51,9 +50,9 @@ constexpr std::array kSubcommands{
                "  red-connector receive-dir-validate access.json --listing listing.json\n"},
     Subcommand{"mount-dir", Action::Mount, Purpose::MountDir, true, true, false,
                "mount a directory at PATH, read-only",
-               "Mounts the directory that ACCESS names at the empty directory PATH (made if it is\n"
-               "missing) and returns when it can be listed. Programs read it like a local one;\n"
-               "only what they read is fetched. umount-dir ends it.\n"
+               "Mounts the directory that ACCESS names at the empty directory PATH (made if it\n"
+               "is missing) and returns when it can be listed. Programs read it like a local\n"
+               "one; only what they read is fetched. umount-dir ends it.\n"
                "\n"
                "Examples:\n"
                "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
@@ -96,8 +95,8 @@ constexpr std::array kSubcommands{
                "  red-connector send-file-validate access.json\n"},
     Subcommand{"send-dir", Action::Transfer, Purpose::SendDir, true, true, true,
                "upload the directory PATH",
-               "Uploads what is in the local directory PATH, which is made on the server if it is\n"
-               "missing there. With a CWL listing: exactly what it names, after its sizes and\n"
+               "Uploads what is in the local directory PATH, which is made on the server if it\n"
+               "is missing there. With a CWL listing: exactly what it names, after its sizes and\n"
                "checksums have been found right. Symbolic links are followed.\n"
                "\n"
                "Example:\n"
@@ -184,8 +183,8 @@ std::string help_for_program(std::string_view program) {
       " SUBCOMMAND [OPTIONS] [ACCESS] [PATH]\n"
       "\n"
       "ACCESS is a JSON file that says where the data is and how to get at it:\n"
-      "  {\"url\": \"https://example.com/data/\", \"auth\": {\"username\": \"ada\", \"password\": "
-      "\"…\"}}\n"
+      "  {\"url\": \"https://example.com/data/\",\n"
+      "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}\n"
       "\n"
       "Subcommands:\n";
   constexpr std::size_t kColumn = 24;
@@ -199,12 +198,12 @@ std::string help_for_program(std::string_view program) {
          "\n"
          "Examples:\n"
          "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
-         "  red-connector mount-dir access.json /mnt/study     # read it as if it were local\n"
+         "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
          "  red-connector umount-dir /mnt/study\n"
          "  red-connector receive-dir access.json ./study      # or copy it\n"
          "  red-connector receive-dir --help\n"
          "\n"
-         "The manual, with all keys of the access data and all exit codes: man red-connector\n";
+         "All keys of the access data and all exit codes: man red-connector\n";
 }
 
 std::string help_for_subcommand(std::string_view program, const Subcommand& row) {
@@ -216,7 +215,7 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
   if (row.action == Action::Mount) {
     text +=
         "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
-        "  --debug            log every request of the kernel; with --foreground in the terminal\n";
+        "  --debug            log every request of the kernel\n";
   }
   return text + std::string(kCommonOptions);
 }

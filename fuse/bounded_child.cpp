@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 
 #include "common/error.h"
 #include "fuse/process_handle.h"

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "common/logging.h"
+#include "fuse/mount_table.h"
 #include "fuse/mounted_tree.h"
 
 namespace red {
@@ -107,13 +108,15 @@ class FuseSession::Impl {
   struct stat stat_of(const Attributes& attributes) const;
   fuse_entry_param entry_of(const Attributes& attributes) const;
   void answer_open_requests();
+  bool is_still_mounted() const noexcept;
 
   MountedTree& tree_;
+  const std::filesystem::path mount_point_;
   const std::function<void()> on_ready_;
   const uid_t uid_ = getuid();
   const gid_t gid_ = getgid();
   fuse_session* session_ = nullptr;
-  bool is_mounted_ = false;
+  std::optional<DeviceNumber> device_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -250,7 +253,7 @@ void FuseSession::Impl::serve(fuse_req_t request, Operation operation) {
 
 FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_point,
                         const FuseOptions& options, std::function<void()> on_ready)
-    : tree_(tree), on_ready_(std::move(on_ready)) {
+    : tree_(tree), mount_point_(mount_point), on_ready_(std::move(on_ready)) {
   std::string source;
   for (const char c : options.source) {
     if (c == ',' || c == '\\') source += '\\';
@@ -279,7 +282,10 @@ FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_po
                          ? ", and allowOther needs user_allow_other in /etc/fuse.conf"
                          : ""));
   }
-  is_mounted_ = true;
+  const MountTable table_of_mounts = read_mount_table();
+  if (const MountEntry* mounted = find_top_mount(table_of_mounts, mount_point)) {
+    device_ = mounted->device;
+  }
   tree_.set_invalidation([this](NodeId directory, const std::string& name, NodeId node) {
     fuse_lowlevel_notify_inval_entry(session_, directory, name.c_str(), name.size());
     fuse_lowlevel_notify_inval_inode(session_, node, -1, 0);
@@ -289,8 +295,18 @@ FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_po
 FuseSession::Impl::~Impl() {
   answer_open_requests();
   tree_.shut_down();
-  if (is_mounted_) fuse_session_unmount(session_);
+  if (is_still_mounted()) fuse_session_unmount(session_);
   fuse_session_destroy(session_);
+}
+
+/// A mount that was detached may have been followed by another one at the same place, which is not
+/// ours to take away.
+bool FuseSession::Impl::is_still_mounted() const noexcept {
+  try {
+    return device_ && is_mounted(read_mount_table(), mount_point_, *device_);
+  } catch (...) {
+    return false;
+  }
 }
 
 void FuseSession::Impl::run() {

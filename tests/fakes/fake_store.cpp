@@ -92,7 +92,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
       job->read = {std::move(path), range, calls[FakeCall::Read]};
       reads.push_back(job->read);
       jobs_.push_back(std::move(job));
-      most_at_once = std::max(most_at_once, static_cast<int>(jobs_.size()) + being_served_);
+      most_at_once = std::max(most_at_once, ++live_);
     }
     changed.notify_all();
   }
@@ -162,8 +162,8 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
 
   /// mutex must be held.
   bool is_idle() const {
-    return being_served_ == 0 && std::none_of(jobs_.begin(), jobs_.end(),
-                                              [this](const auto& job) { return is_ready(*job); });
+    return !is_serving_ && std::none_of(jobs_.begin(), jobs_.end(),
+                                        [this](const auto& job) { return is_ready(*job); });
   }
 
   mutable std::mutex mutex;
@@ -220,11 +220,11 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
         continue;
       }
       const bool is_stopping = stopping_;
-      being_served_ = 1;
+      is_serving_ = true;
       lock.unlock();
       const bool goes_on = step(*job, is_stopping);
       lock.lock();
-      being_served_ = 0;
+      is_serving_ = false;
       if (goes_on) jobs_.push_back(std::move(job));
     }
   }
@@ -240,13 +240,20 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
         deliver(job);
       }
       if (job.next < job.end || breaks_at_once(job)) return true;
-      job.stop_watch.reset();
-      job.sink->finish(nullptr);
+      end(job, nullptr);
     } catch (const Error& error) {
-      job.stop_watch.reset();
-      job.sink->finish(&error);
+      end(job, &error);
     }
     return false;
+  }
+
+  void end(Job& job, const Error* error) {
+    job.stop_watch.reset();
+    {
+      const std::lock_guard lock(mutex);
+      --live_;
+    }
+    job.sink->finish(error);
   }
 
   static bool breaks_at_once(const Job& job) {
@@ -323,7 +330,8 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
 
   // guarded by mutex
   std::deque<std::shared_ptr<Job>> jobs_;
-  int being_served_ = 0;
+  bool is_serving_ = false;
+  int live_ = 0;  ///< reads that have not ended
   int versions_ = 0;
   bool stopping_ = false;
 

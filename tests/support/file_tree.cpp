@@ -61,6 +61,23 @@ FileTree read_tree(const std::filesystem::path& root) {
   return tree;
 }
 
+std::string differences(const FileTree& actual, const FileTree& expected) {
+  std::string text;
+  for (const auto& [name, content] : expected) {
+    const auto found = actual.find(name);
+    if (found == actual.end()) {
+      text += "missing: '" + name + "'\n";
+    } else if (found->second != content) {
+      text += "other content: '" + name + "', " + std::to_string(found->second.size()) +
+              " bytes for " + std::to_string(content.size()) + "\n";
+    }
+  }
+  for (const auto& [name, content] : actual) {
+    if (!expected.contains(name)) text += "unexpected: '" + name + "'\n";
+  }
+  return text;
+}
+
 std::vector<std::string> names_in(const std::filesystem::path& directory) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {

@@ -24,6 +24,9 @@ void write_tree(const std::filesystem::path& root, const FileTree& tree);
 /// All below `root`; only directories that hold nothing have an entry of their own.
 FileTree read_tree(const std::filesystem::path& root);
 
+/// What differs, a line for each path; empty if nothing does.
+std::string differences(const FileTree& actual, const FileTree& expected);
+
 /// The names directly in a directory, sorted.
 std::vector<std::string> names_in(const std::filesystem::path& directory);
 

@@ -10,7 +10,8 @@
 namespace red {
 namespace {
 
-// From here on a read is bulk: a connection of its own keeps it from slowing others down.
+// From here on a range is bulk: a connection of its own keeps it from slowing others down, and
+// several of them are faster than several streams of one.
 constexpr std::uint64_t kBulkFrom = 1 << 20;
 
 std::string range_text(const ByteRange& range) {
@@ -38,7 +39,9 @@ void HttpRead::start_at(HttpFile::Address address) {
   at_remembered_ = address.is_remembered;
   HttpRequest request{.method = range_ ? "GET" : file_->method(), .url = std::move(address.url)};
   if (range_) request.headers.add("Range", range_text(*range_));
-  request.own_connection = !range_ || range_->size() >= kBulkFrom;
+  // A whole file may be one of many small ones, which are faster as streams of one connection.
+  request.own_connection =
+      range_ ? range_->size() >= kBulkFrom : request.url.starts_with("http://");
   request.anonymous = address.is_anonymous;
   file_->client().start(std::move(request), shared_from_this(), context_);
 }

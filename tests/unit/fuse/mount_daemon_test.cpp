@@ -330,6 +330,17 @@ TEST_F(MountDaemonTest, MountsAnewWhereAMountWasDetachedFromOutside) {
   EXPECT_TRUE(has_record());
 }
 
+TEST_F(MountDaemonTest, ADetachedDaemonThatIsTerminatedLeavesTheNextMountAlone) {
+  mount_dir(request_for(path_));
+  const pid_t first = daemon().pid();
+  const UniqueFd held(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(::umount2(path_.c_str(), MNT_DETACH), 0);
+  mount_dir(request_for(path_));
+  ::kill(first, SIGTERM);
+  EXPECT_TRUE(wait_for_child(first, 10s));
+  EXPECT_TRUE(is_our_mount(path_));
+}
+
 TEST_F(MountDaemonTest, UmountDirEndsADaemonThatIsStopped) {
   mount_dir(request_for(path_));
   const ProcessHandle process = daemon();

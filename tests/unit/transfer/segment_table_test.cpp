@@ -4,7 +4,9 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <random>
 #include <vector>
 
 namespace red {
@@ -106,7 +108,11 @@ TEST(SegmentTable, StartsOverOnlyWhileOneReadHasAll) {
 }
 
 RC_GTEST_PROP(SegmentTableProperty, ClaimsEveryByteOnceWhateverJoinsAndBreaks, ()) {
-  const auto size = *rc::gen::inRange<std::uint64_t>(1, 64 * kPiece);
+  std::mt19937 random(*rc::gen::arbitrary<std::uint32_t>());
+  const auto any = [&random](std::uint64_t first, std::uint64_t end) {
+    return std::uniform_int_distribution<std::uint64_t>(first, end - 1)(random);
+  };
+  const std::uint64_t size = any(1, 64 * kPiece);
   SegmentTable table;
   std::map<SegmentTable::Id, std::uint64_t> request_ends{{table.add_whole(), size}};
   table.set_size(size);
@@ -114,16 +120,16 @@ RC_GTEST_PROP(SegmentTableProperty, ClaimsEveryByteOnceWhateverJoinsAndBreaks, (
 
   for (int steps = 0; !request_ends.empty() || table.has_free_pieces(); ++steps) {
     RC_ASSERT(steps < 5000);
-    const int action = *rc::gen::inRange(0, 10);
+    const std::uint64_t action = any(0, 10);
     if (request_ends.empty() || (action < 2 && request_ends.size() < 16)) {
       if (const auto piece = table.take()) request_ends.emplace(piece->id, piece->range.end);
       continue;
     }
     auto read = request_ends.begin();
-    std::advance(read, *rc::gen::inRange<std::size_t>(0, request_ends.size()));
+    std::advance(read, any(0, request_ends.size()));
     const auto id = read->first;
     const std::uint64_t position = table.position(id);
-    const std::uint64_t bytes = *rc::gen::inRange<std::uint64_t>(1, 8 * kPiece);
+    const std::uint64_t bytes = any(1, 8 * kPiece);
     const std::uint64_t wanted = table.claim(id, std::min(bytes, read->second - position));
     if (wanted > 0) claimed.push_back({position, position + wanted});
     const bool breaks = action == 9;

@@ -174,6 +174,7 @@ TEST(Multistatus, IsNoOtherDocument) {
 TEST(Multistatus, AboutOtherPathsIsNoEmptyDirectory) {
   EXPECT_EQ(kind_of_failure(multistatus(response("/elsewhere/"))), ErrorKind::Protocol);
   EXPECT_EQ(kind_of_failure(multistatus("")), ErrorKind::Protocol);
+  EXPECT_EQ(kind_of_failure(multistatus(response(""))), ErrorKind::Protocol);
 }
 
 TEST(Multistatus, ExpandsNoEntities) {
@@ -198,10 +199,10 @@ TEST(Multistatus, IsRefusedBeyondItsBounds) {
 }
 
 TEST(Multistatus, TakesManyEntries) {
-  constexpr std::size_t kCount = 100'000;
+  constexpr std::size_t kCount = 20'000;  // some 14 MB: libxml2 has limits at 10
   std::string responses = kSelf;
   for (std::size_t i = 0; i < kCount; ++i) {
-    responses += response("/tree/file" + std::to_string(i), std::string(400, ' '));
+    responses += response("/tree/file" + std::to_string(i), std::string(600, ' '));
   }
   EXPECT_EQ(parse_multistatus(multistatus(responses), kDirectory).size(), kCount);
 }
