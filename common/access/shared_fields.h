@@ -26,7 +26,7 @@ struct BoundedForm {
 
 /// The keys of protocols that speak HTTP, checked.
 struct WebForm {
-  std::optional<std::string> ca_certificate;  ///< PEM text, or the absolute path of such a file
+  std::optional<std::string> ca_certificate;  ///< PEM text
   std::optional<std::string> proxy;
 };
 

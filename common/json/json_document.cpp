@@ -17,19 +17,23 @@ class Builder {
 
   explicit Builder(std::size_t max_depth) : max_depth_(max_depth) {}
 
-  bool null() { return put(nullptr); }
-  bool boolean(bool value) { return put(value); }
-  bool number_integer(Json::number_integer_t value) { return put(std::int64_t{value}); }
-  bool number_unsigned(Json::number_unsigned_t value) { return put(std::uint64_t{value}); }
-  bool number_float(Json::number_float_t value, const std::string&) { return put(value); }
-  bool string(std::string& value) { return put(std::move(value)); }
+  bool null() { return put(JsonValue(nullptr)); }
+  bool boolean(bool value) { return put(JsonValue(value)); }
+  bool number_integer(Json::number_integer_t value) { return put(JsonValue(std::int64_t{value})); }
+  bool number_unsigned(Json::number_unsigned_t value) {
+    return put(JsonValue(std::uint64_t{value}));
+  }
+  bool number_float(Json::number_float_t value, const std::string&) {
+    return put(JsonValue(value));
+  }
+  bool string(std::string& value) { return put(JsonValue(std::move(value))); }
   bool binary(Json::binary_t&) { return false; }
   bool key(std::string& name) {
     key_ = std::move(name);
     return true;
   }
-  bool start_object(std::size_t) { return start(JsonValue::Object{}); }
-  bool start_array(std::size_t) { return start(JsonValue::Array{}); }
+  bool start_object(std::size_t) { return start(JsonValue(JsonValue::Object{})); }
+  bool start_array(std::size_t) { return start(JsonValue(JsonValue::Array{})); }
   bool end_object() { return end(); }
   bool end_array() { return end(); }
   bool parse_error(std::size_t position, const std::string&, const Json::exception& failure) {
@@ -44,22 +48,22 @@ class Builder {
   const std::string& failure() const { return failure_; }
 
  private:
-  JsonValue& place(JsonValue::Content content) {
-    if (open_.empty()) return root_ = JsonValue(std::move(content));
+  JsonValue& place(JsonValue value) {
+    if (open_.empty()) return root_ = std::move(value);
     if (JsonValue::Array* array = open_.back()->array()) {
-      return array->emplace_back(std::move(content));
+      return array->emplace_back(std::move(value));
     }
     JsonValue::Object& object = *open_.back()->object();
-    object.push_back({std::move(key_), JsonValue(std::move(content))});
+    object.push_back({std::move(key_), std::move(value)});
     return object.back().value;
   }
-  bool put(JsonValue::Content content) {
-    place(std::move(content));
+  bool put(JsonValue value) {
+    place(std::move(value));
     return true;
   }
-  bool start(JsonValue::Content content) {
+  bool start(JsonValue value) {
     // The parent does not grow while the child is open, so the pointer stays good.
-    open_.push_back(&place(std::move(content)));
+    open_.push_back(&place(std::move(value)));
     return !is_too_deep();
   }
   bool end() {

@@ -42,9 +42,10 @@ Error connect_error(const CurlFailure& failure) {
     return {ErrorKind::Network,
             message + ": the proxy answers HTTP " + std::to_string(failure.proxy_status)};
   }
+  // Not libcurl's own words: about a proxy that makes no sense to it they hold its password.
   const std::string reason = failure.system_error != 0
                                  ? std::generic_category().message(failure.system_error)
-                                 : own_words(failure);
+                                 : curl_easy_strerror(failure.code);
   return {ErrorKind::Network, message + ": " + reason};
 }
 

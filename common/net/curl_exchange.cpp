@@ -139,7 +139,7 @@ bool CurlExchange::take_body(std::span<const std::byte> bytes) {
   last_activity_ = loop_time_;
   has_body_begun_ = true;
   if (!has_begun_) {
-    if (RedirectTrail::is_redirect(reader_.head()) || is_digest_outdated()) {
+    if (leads_elsewhere()) {
       discarded_ += bytes.size();
       return discarded_ <= kMaxDiscarded;
     }
@@ -205,10 +205,9 @@ int CurlExchange::on_rewind(void* self, curl_off_t offset, int origin) {
 
 CurlExchange::Next CurlExchange::end_leg(CURLcode code) {
   if (error_) return Next::End;
-  const bool leads_elsewhere =
-      !has_begun_ && (RedirectTrail::is_redirect(reader_.head()) || is_digest_outdated());
   // A redirect's page may have been too long to be read, or was cut: nobody wanted it.
-  if (code == CURLE_OK || (leads_elsewhere && has_body_begun_)) return end_whole_leg();
+  if (code == CURLE_OK || (has_body_begun_ && !has_begun_ && leads_elsewhere()))
+    return end_whole_leg();
   fail(failure_of(code));
   return Next::End;
 }
@@ -218,7 +217,7 @@ CurlExchange::Next CurlExchange::end_whole_leg() {
     if (RedirectTrail::is_redirect(reader_.head())) return follow_redirect();
     if (is_digest_outdated()) {
       is_repeated_for_digest_ = true;
-      return Next::LegOnNewHandle;
+      return Next::Leg;
     }
     guarded([&] { return begin_response(); });
   }
@@ -246,6 +245,11 @@ bool CurlExchange::is_digest() const {
 bool CurlExchange::is_digest_outdated() const {
   return reader_.head().status == 401 && handle_->knows_digest && is_digest() &&
          !is_repeated_for_digest_;
+}
+
+/// Whether this answer is not the one for the sink: another request follows.
+bool CurlExchange::leads_elsewhere() const {
+  return RedirectTrail::is_redirect(reader_.head()) || is_digest_outdated();
 }
 
 Error CurlExchange::failure_of(CURLcode code) const {

@@ -41,9 +41,8 @@ class CurlExchange {
   CURL* easy() const { return handle_->get(); }
 
   enum class Next {
-    End,            ///< call finish()
-    Leg,            ///< begin_leg() with any handle
-    LegOnNewHandle  ///< begin_leg() with a handle that has no history
+    End,  ///< call finish()
+    Leg,  ///< call begin_leg() again
   };
   /// The leg ended by itself.
   Next end_leg(CURLcode code);
@@ -83,6 +82,7 @@ class CurlExchange {
   bool is_known_here() const;
   bool is_digest() const;
   bool is_digest_outdated() const;
+  bool leads_elsewhere() const;
   bool may_go_silent() const;
   bool has_upload_moved();
   Next end_whole_leg();

@@ -206,15 +206,9 @@ void CurlLoop::leg_ended(Id id, CURLcode code) {
   const CurlExchange::Next next = entry.exchange->end_leg(code);
   auto handle = detach(entry);
   multiplexes_ = multiplexes_ || handle->info<long>(CURLINFO_HTTP_VERSION) >= CURL_HTTP_VERSION_2_0;
-  switch (next) {
-    case CurlExchange::Next::End:
-      idle_handles(entry).push_back(std::move(handle));
-      return end(id);
-    case CurlExchange::Next::Leg:
-      return begin_leg(id, std::move(handle));
-    case CurlExchange::Next::LegOnNewHandle:
-      return begin_leg(id, nullptr);
-  }
+  if (next == CurlExchange::Next::Leg) return begin_leg(id, std::move(handle));
+  idle_handles(entry).push_back(std::move(handle));
+  end(id);
 }
 
 std::unique_ptr<CurlHandle> CurlLoop::detach(Entry& entry) {

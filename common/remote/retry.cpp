@@ -16,14 +16,15 @@ namespace {
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
+constexpr milliseconds kFirstResumePause = 100ms;
 constexpr int kUnlimited = std::numeric_limits<int>::max();
 
 TimePoint now() noexcept { return std::chrono::steady_clock::now(); }
 
-milliseconds jittered_pause(int next_try, milliseconds max_pause) {
+milliseconds jittered_pause(const RetryPolicy& policy, int next_try) {
   thread_local std::minstd_rand random(std::random_device{}());
   const int doublings = std::clamp(next_try - 2, 0, 20);
-  const milliseconds longest = std::min(100ms * (1 << doublings), max_pause);
+  const milliseconds longest = std::min(policy.first_pause * (1 << doublings), policy.max_pause);
   std::uniform_int_distribution<milliseconds::rep> pick(longest.count() / 2, longest.count());
   return milliseconds(pick(random));
 }
@@ -61,18 +62,17 @@ auto try_repeatedly(const RetryPolicy& policy, const RequestContext& context, Ca
   }
 }
 
-/// Whether `answer` proves to be of the content that `earlier` was: nothing differs, and a validator
-/// is the same in both.
+/// Whether `answer` proves to be of the content that `earlier` was: nothing differs, and a
+/// validator is the same in both.
 bool proves_same(const Version& answer, const Version& earlier) {
   if (!answer.may_equal(earlier)) return false;
-  return (!answer.etag.empty() && !earlier.etag.empty()) ||
-         (answer.modified && earlier.modified);
+  return (!answer.etag.empty() && !earlier.etag.empty()) || (answer.modified && earlier.modified);
 }
 
 class RetryingRead;
 
-/// The reads that wait for their next try. Ends their pauses when their time has come, when they are
-/// stopped, and when the store goes away.
+/// The reads that wait for their next try. Ends their pauses when their time has come, when they
+/// are stopped, and when the store goes away.
 class Pauses : public std::enable_shared_from_this<Pauses> {
  public:
   explicit Pauses(Timer& timer) : timer_(timer) {}
@@ -141,10 +141,10 @@ class RetryingRead final : public ReadSink, public std::enable_shared_from_this<
   const std::shared_ptr<Pauses> pauses_;
 
   std::optional<ReadAnswer> first_answer_;
-  Version told_;           ///< by the answers so far
-  bool resumable_ = false; ///< the last answer said that ranges work
-  std::uint64_t next_ = 0; ///< the next byte that the sink is to get
-  int tries_ = 1;          ///< of this series
+  Version told_;                           ///< by the answers so far
+  bool resumable_ = false;                 ///< the last answer said that ranges work
+  std::uint64_t next_ = 0;                 ///< the next byte that the sink is to get
+  int tries_ = 1;                          ///< of this series
   std::optional<TimePoint> series_began_;  ///< first try, or first break since the last byte
   std::optional<std::stop_callback<std::function<void()>>> stop_watch_;
 };
@@ -202,6 +202,7 @@ std::optional<milliseconds> RetryingRead::next_pause(const Error& error) {
   if (first_answer_) {
     policy.max_tries = kUnlimited;
     policy.window = policy_.resume_for;
+    policy.first_pause = kFirstResumePause;
   }
   return pause_before(policy, tries_, now() - *series_began_, error, now(), context_.deadline);
 }
@@ -334,15 +335,16 @@ class RetryingStore final : public RemoteStore, private Uploader {
 
 }  // namespace
 
-RetryPolicy RetryPolicy::for_commands() { return {3, 8s, 10s, 2s}; }
+// With three tries only, they are spread: a server that asks for patience gets some.
+RetryPolicy RetryPolicy::for_commands() { return {3, 8s, 10s, 2s, 1s}; }
 
-RetryPolicy RetryPolicy::for_mounts() { return {kUnlimited, 30s, 30s, 2s}; }
+RetryPolicy RetryPolicy::for_mounts() { return {kUnlimited, 30s, 30s, 2s, kFirstResumePause}; }
 
 std::optional<milliseconds> pause_before(const RetryPolicy& policy, int next_try,
                                          Duration since_first_try, const Error& last_error,
                                          TimePoint now, TimePoint deadline) {
   if (!last_error.retryable() || next_try > policy.max_tries) return std::nullopt;
-  const milliseconds pause = std::max(jittered_pause(next_try, policy.max_pause),
+  const milliseconds pause = std::max(jittered_pause(policy, next_try),
                                       last_error.retry_after().value_or(milliseconds(0)));
   if (since_first_try + pause > policy.window || deadline - now <= pause) return std::nullopt;
   return pause;

@@ -21,6 +21,9 @@ struct RetryPolicy {
   std::chrono::milliseconds resume_for;  ///< a read that breaks goes on if it can within this time
   std::chrono::milliseconds max_pause;   ///< between tries; the server's Retry-After is bounded by
                                          ///< the window only
+  std::chrono::milliseconds first_pause{
+      100};  ///< doubled from try to try; a break that resumes begins
+             ///< with a tenth of a second whatever this says
 
   /// One command of an engine: at most 3 tries within 8 s; a broken transfer resumes for 10 s.
   static RetryPolicy for_commands();
@@ -28,9 +31,9 @@ struct RetryPolicy {
   static RetryPolicy for_mounts();
 };
 
-/// The pause before try number `next_try` (2 is the first repetition): exponential from 100 ms with
-/// full jitter (at least half), or what the server asked for. Nothing if there is to be no more
-/// try.
+/// The pause before try number `next_try` (2 is the first repetition): exponential from the
+/// policy's first pause, with jitter (at least half), or what the server asked for. Nothing if
+/// there is to be no more try.
 std::optional<std::chrono::milliseconds> pause_before(const RetryPolicy& policy, int next_try,
                                                       Duration since_first_try,
                                                       const Error& last_error, TimePoint now,

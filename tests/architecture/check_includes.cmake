@@ -5,7 +5,8 @@
 set(rules
   "transfer                  : common/*.h common/remote common/cache common/json"
   "fuse                      : common/*.h common/remote common/cache"
-  "common/protocols/http     : common/*.h common/remote common/json common/net"
+  "common/protocols/http     : common/*.h common/remote common/json common/net common/access"
+  "common/access             : common/*.h common/remote common/json common/net"
   "common/remote             : common/*.h"
   "common/net                : common/*.h"
   "common/json               : common/*.h"
@@ -20,7 +21,7 @@ set(homes
   "fuse[_a-z0-9/]*\\.h       : fuse/fuse_bridge.cpp"
   "curl/.*                   : common/net/"
   "libssh2.*                 : common/protocols/sftp/"
-  "nlohmann/.*               : common/json/ common/protocols/http/index_page.cpp"
+  "nlohmann/.*               : common/json/"
   "CLI/.*                    : cli/command_line.cpp"
   "spdlog/.*                 : common/logging.cpp"
   "libxml/.*                 : common/protocols/http/")

@@ -103,7 +103,7 @@ class ListingArgument : public ::testing::Test {
   void expect_only_wanted_from(const std::vector<std::string>& arguments) {
     std::filesystem::remove_all(target_);
     EXPECT_THAT(connector_.run(arguments), Succeeded()) << ::testing::PrintToString(arguments);
-    EXPECT_EQ(differences(read_tree(target_), FileTree{{"wanted.txt", "wanted"}}), "");
+    EXPECT_EQ(differences(read_tree(target_), {{"wanted.txt", "wanted"}}), "");
   }
 
   NginxServer server_;

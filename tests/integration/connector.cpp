@@ -60,6 +60,12 @@ void Connector::set_environment(const std::string& name, const std::string& valu
   environment_.emplace_back(name, value);
 }
 
+void Connector::run_as(uid_t user) {
+  user_ = user;
+  std::filesystem::remove(program_);
+  std::filesystem::copy_file(executable(), program_);
+}
+
 std::vector<pid_t> Connector::processes() const {
   return processes_with_environment(kMark, directory_.path());
 }

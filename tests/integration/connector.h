@@ -56,7 +56,8 @@ class Connector {
   std::string keep_json(const Json& document) const;
 
   void set_environment(const std::string& name, const std::string& value);
-  void run_as(uid_t user) { user_ = user; }
+  /// Runs as that user from now on, from a copy that every user can reach.
+  void run_as(uid_t user);
 
   /// What lives of all that was started through this object.
   std::vector<pid_t> processes() const;

@@ -52,6 +52,10 @@ class SendDirTo : public SendDir, public ::testing::WithParamInterface<ServerKin
 TEST_P(SendDirTo, KeepsEveryNameAndByte) {
   FileTree tree = nasty_tree(nasty_names());
   tree.merge(nasty_tree(dot_names()));
+  if (GetParam().name == "Lighttpd") {
+    // It adds to the name while the file arrives, and then has none of 255 bytes.
+    std::erase_if(tree, [](const auto& file) { return file.first.size() == 255; });
+  }
   tree["empty/"] = "";
   tree["big"] = random_bytes(3'000'000);
   write_tree(source_, tree);
@@ -66,7 +70,8 @@ TEST_P(SendDirTo, ReplacesFilesOfTheSameNameAndLeavesOthers) {
   for (int times = 0; times < 2; ++times) {
     EXPECT_THAT(send(server_->url()), Succeeded()) << server_->log();
     EXPECT_EQ(differences(read_tree(server_->root()),
-              (FileTree{{"same", "new"}, {"sub/same", "new"}, {"other", "x"}}), "");
+                          {{"same", "new"}, {"sub/same", "new"}, {"other", "x"}}),
+              "");
   }
 }
 
@@ -142,7 +147,7 @@ TEST_F(SendDir, TransfersExactlyWhatTheListingNames) {
                 {"class": "Directory", "basename": "sub",
                  "listing": [{"class": "File", "basename": "b"}]}])"),
               Succeeded());
-  EXPECT_EQ(differences(read_tree(server.root()), FileTree{{"a", "content"}, {"sub/b", "b"}}), "");
+  EXPECT_EQ(differences(read_tree(server.root()), {{"a", "content"}, {"sub/b", "b"}}), "");
 }
 
 TEST_F(SendDir, ChecksTheListingAgainstTheLocalFiles) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -58,12 +59,30 @@ bool may_be_page(const HttpResponseHead& head) {
          mentions("text");
 }
 
-std::shared_ptr<ResponseCollector> collector_for(ResponseCollector::WantsBody is_wanted) {
-  return std::make_shared<ResponseCollector>(
-      kMaxListing, [is_wanted = std::move(is_wanted)](const HttpResponseHead& head) {
-        return is_wanted(head) || is_cheap_to_read(head);
-      });
-}
+/// One request for a listing, under way from its construction on.
+class PendingListing {
+ public:
+  PendingListing(HttpClient& client, HttpRequest request, ResponseCollector::WantsBody is_wanted,
+                 const RequestContext& context)
+      : collector_(std::make_shared<ResponseCollector>(
+            kMaxListing,
+            [is_wanted = std::move(is_wanted)](const HttpResponseHead& head) {
+              return is_wanted(head) || is_cheap_to_read(head);
+            })),
+        on_stop_(context.stop, [this] { stop_.request_stop(); }) {
+    client.start(std::move(request), collector_,
+                 {context.deadline, stop_.get_token(), context.priority});
+  }
+
+  HttpResponse wait() { return collector_->wait(); }
+  bool wait_until(TimePoint when) { return collector_->wait_until(when); }
+  std::stop_source& stop() { return stop_; }
+
+ private:
+  const std::shared_ptr<ResponseCollector> collector_;
+  std::stop_source stop_;
+  const std::stop_callback<std::function<void()>> on_stop_;
+};
 
 [[noreturn]] void refuse(const HttpResponseHead& head, std::string_view method,
                          const Url& directory, std::string_view why) {
@@ -130,49 +149,40 @@ std::vector<Entry> HttpLister::list(const Url& directory, const RequestContext& 
 }
 
 std::vector<Entry> HttpLister::list_by_webdav(const Url& directory, const RequestContext& context) {
-  const auto collector = collector_for(is_multistatus);
-  client_->start(propfind(directory), collector, context);
-  const HttpResponse response = collector->wait();
+  PendingListing listing(*client_, propfind(directory), is_multistatus, context);
+  const HttpResponse response = listing.wait();
   if (is_way_refused(response.head)) return list_by_page(directory, context);
   return entries_of_multistatus(response, directory);
 }
 
 std::vector<Entry> HttpLister::list_by_page(const Url& directory, const RequestContext& context) {
-  const auto collector = collector_for(may_be_page);
-  client_->start(page_request(directory), collector, context);
-  return entries_of_page(collector->wait(), directory);
+  PendingListing listing(*client_, page_request(directory), may_be_page, context);
+  return entries_of_page(listing.wait(), directory);
 }
 
 /// Asks both ways at once, for a mount must be ready within few round trips. A server that begins a
 /// WebDAV answer has the page called off; one that sends a page gets little time more for WebDAV.
 std::vector<Entry> HttpLister::find_way(const Url& directory, const RequestContext& context) {
-  std::stop_source dav_stop;
-  std::stop_source page_stop;
-  const std::stop_callback stop_both(context.stop, [&] {
-    dav_stop.request_stop();
-    page_stop.request_stop();
-  });
-  const auto dav = collector_for([page_stop](const HttpResponseHead& head) mutable {
-    if (is_multistatus(head)) page_stop.request_stop();
+  HttpRequest request = page_request(directory);
+  request.own_connection = true;  // which need not wait for what the other one turns out to be
+  PendingListing page(*client_, std::move(request), may_be_page, context);
+  const auto calls_off_page = [stop = page.stop()](const HttpResponseHead& head) mutable {
+    if (is_multistatus(head)) stop.request_stop();
     return is_multistatus(head);
-  });
-  const auto page = collector_for(may_be_page);
-  client_->start(propfind(directory), dav,
-                 {context.deadline, dav_stop.get_token(), context.priority});
-  client_->start(page_request(directory), page,
-                 {context.deadline, page_stop.get_token(), context.priority});
+  };
+  PendingListing dav(*client_, propfind(directory), calls_off_page, context);
 
-  Attempt by_page = attempt([&] { return entries_of_page(page->wait(), directory); });
-  if (by_page.entries && !dav->wait_until(std::chrono::steady_clock::now() + kWebDavGrace)) {
-    dav_stop.request_stop();
+  Attempt by_page = attempt([&] { return entries_of_page(page.wait(), directory); });
+  if (by_page.entries && !dav.wait_until(std::chrono::steady_clock::now() + kWebDavGrace)) {
+    dav.stop().request_stop();
   }
-  Attempt by_dav = attempt([&] { return entries_of_multistatus(dav->wait(), directory); });
+  Attempt by_dav = attempt([&] { return entries_of_multistatus(dav.wait(), directory); });
   if (by_dav.entries) {
     way_ = Way::WebDav;
     return std::move(*by_dav.entries);
   }
-  const bool was_called_off = page_stop.stop_requested() && !context.stop.stop_requested();
-  if (!by_page.entries && was_called_off) {
+  if (!by_page.entries && page.stop().stop_requested()) {
+    // Called off in favour of an answer that came to nothing.
     by_page = attempt([&] { return list_by_page(directory, context); });
   }
   if (by_page.entries) {

@@ -329,6 +329,10 @@ INSTANTIATE_TEST_SUITE_P(
         WrongAnswer{"Multipart",
                     http_answer(206, "--x", "Content-Type: multipart/byteranges; boundary=x\r\n"),
                     ErrorKind::Protocol},
+        WrongAnswer{"MultipartAllTheSame",
+                    WrongRangeAnswer::part_of("bytes 2-4/10", "--x",
+                                              "Content-Type: multipart/byteranges; boundary=x\r\n"),
+                    ErrorKind::Protocol},
         WrongAnswer{"MoreBytesThanTheRange", WrongRangeAnswer::part_of("bytes 2-4/10", "23456"),
                     ErrorKind::Protocol},
         WrongAnswer{"OtherTag",
@@ -465,6 +469,9 @@ TEST_F(HttpStoreTest, AFileOutlivesItsStore) {
 // --- Listing
 // ---------------------------------------------------------------------------------------
 
+// Well below the stall time, after which everything ends.
+constexpr auto kLongestWait = 10s;
+
 constexpr const char* kPage =
     "<html><head><title>Index of /data/</title></head><body><h1>Index of /data/</h1><hr><pre>"
     "<a href=\"../\">../</a>\n"
@@ -537,7 +544,9 @@ TEST_F(HttpStoreTest, AnAnswerByWebDavDoesNotWaitForThePage) {
     if (request && request->method == "PROPFIND") connection.send(multistatus("dav.txt"));
     connection.wait_for_close();
   });
+  const auto start = std::chrono::steady_clock::now();
   EXPECT_THAT(names_of(store().list({}, soon())), ElementsAre("dav.txt"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kLongestWait);
 }
 
 TEST_F(HttpStoreTest, AServerThatIsSilentToWebDavIsListedByPage) {
@@ -545,6 +554,24 @@ TEST_F(HttpStoreTest, AServerThatIsSilentToWebDavIsListedByPage) {
     const auto request = connection.read_request();
     if (request && request->method == "GET") connection.send(page());
     connection.wait_for_close();
+  });
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT(names_of(store().list({}, soon())), ElementsAre("page.txt"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kLongestWait);
+}
+
+TEST_F(HttpStoreTest, AMalformedMultistatusForWhichThePageWasCalledOffLeavesThePage) {
+  std::atomic<int> pages = 0;
+  server_.emplace([&](WireConnection& connection) {
+    while (const auto request = connection.read_request()) {
+      if (request->method == "PROPFIND") {
+        connection.send(http_answer(207, "<oops"));
+      } else if (pages++ == 0) {
+        return connection.wait_for_close();
+      } else {
+        connection.send(page());
+      }
+    }
   });
   EXPECT_THAT(names_of(store().list({}, soon())), ElementsAre("page.txt"));
 }
@@ -594,6 +621,14 @@ TEST_F(HttpStoreTest, APostThatWasSentIsNotRetryable) {
   EXPECT_THAT(post.message(), HasSubstr("HTTP 503"));
   EXPECT_TRUE(
       error_of([&] { store("/up", "PUT").uploader()->upload({}, source, soon()); }).retryable());
+}
+
+TEST_F(HttpStoreTest, APostOfWhichNothingWasSentIsRetryable) {
+  serve([](const auto&) { return http_answer(201); });
+  HttpStore opened = store("/up", "POST");
+  server_.reset();
+  TextSource source("content");
+  EXPECT_TRUE(error_of([&] { opened.uploader()->upload({}, source, soon()); }).retryable());
 }
 
 TEST_F(HttpStoreTest, APostWhoseConnectionBreaksIsNotRetryable) {
