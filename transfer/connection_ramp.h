@@ -6,8 +6,8 @@
 
 namespace red {
 
-/// Decides how many connections one transfer uses: one at first, then 2, 4, 8 … as long as each step
-/// made it at least a tenth faster; the step that did not is taken back. Tries again every ten
+/// Decides how many connections one transfer uses: one at first, then 2, 4, 8 … as long as each
+/// step made it at least a tenth faster; the step that did not is taken back. Tries again every ten
 /// seconds, because networks change. Pure: time and bytes come in, a number goes out.
 class ConnectionRamp {
  public:

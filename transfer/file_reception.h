@@ -19,8 +19,8 @@
 namespace red {
 
 /// Brings one remote file into a LocalTarget, without a thread of its own: bytes are written on the
-/// transport's threads. Begins with a read of the whole file, whose answer tells size, validator and
-/// whether ranges work; large files are then shared among further reads while that is faster.
+/// transport's threads. Begins with a read of the whole file, whose answer tells size, validator
+/// and whether ranges work; large files are then shared among further reads while that is faster.
 /// Thread-safe.
 class FileReception : public std::enable_shared_from_this<FileReception> {
  public:
@@ -44,8 +44,8 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
 
   /// Once done: why it failed, if it did.
   const std::optional<Error>& result() const { return error_; }
-  /// Once done, for checksum and commit. Taken rather than lent, so that what was not committed goes
-  /// away when the caller lets go of it and not whenever the transport lets go of this.
+  /// Once done, for checksum and commit. Taken rather than lent, so that what was not committed
+  /// goes away when the caller lets go of it and not whenever the transport lets go of this.
   std::shared_ptr<LocalTarget> take_target();
 
  private:

@@ -76,10 +76,9 @@ void write_all(int file, const std::string& shown_name, std::span<const std::byt
   std::size_t done = 0;
   while (done < bytes.size()) {
     const auto rest = bytes.subspan(done);
-    const ssize_t count =
-        offset != nullptr
-            ? ::pwrite(file, rest.data(), rest.size(), static_cast<off_t>(*offset + done))
-            : ::write(file, rest.data(), rest.size());
+    const ssize_t count = offset != nullptr ? ::pwrite(file, rest.data(), rest.size(),
+                                                       static_cast<off_t>(*offset + done))
+                                            : ::write(file, rest.data(), rest.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw_errno("writing " + shown_name);
     done += static_cast<std::size_t>(count);
@@ -232,8 +231,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 
 void AtomicFile::reserve(std::uint64_t bytes) {
   if (bytes < kReserveFrom) return;
-  const int result =
-      ::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+  const int result = ::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
   // Only a lack of room matters: many file systems cannot reserve.
   if (result != 0 && (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)) {
     throw_errno("making room for " + shown_name_);
@@ -286,8 +284,8 @@ void AtomicFile::commit() {
   if (!temporary_name_.empty() || !link_as(name_)) {
     adopt_permissions();
     if (temporary_name_.empty()) link_under_temporary_name();
-    if (::renameat(directory_->get(), temporary_name_.c_str(), directory_->get(),
-                   name_.c_str()) != 0) {
+    if (::renameat(directory_->get(), temporary_name_.c_str(), directory_->get(), name_.c_str()) !=
+        0) {
       throw_errno("making " + shown_name_);
     }
     temporary_name_.clear();

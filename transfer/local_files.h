@@ -74,8 +74,8 @@ class LocalTarget {
 /// Whether a commit waits for the disk, or the caller sees to it for many files at once.
 enum class Durability { Synced, ByCaller };
 
-/// A new content for a file name: nobody sees it before commit() has put it there whole, and without
-/// a commit nothing is left of it. An existing file is replaced and lends its permissions.
+/// A new content for a file name: nobody sees it before commit() has put it there whole, and
+/// without a commit nothing is left of it. An existing file is replaced and lends its permissions.
 class AtomicFile final : public LocalTarget {
  public:
   /// `name` is one component in `directory`, which must be open as long as this lives;

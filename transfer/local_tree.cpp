@@ -33,8 +33,8 @@ std::shared_ptr<const FileDescriptor> LocalTree::directory(const RemotePath& pat
   if (::mkdirat(parent->get(), name.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
     throw Error::local_io(errno, "making the directory " + shown_name(path));
   }
-  auto made = std::make_shared<const FileDescriptor>(::openat(
-      parent->get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  auto made = std::make_shared<const FileDescriptor>(
+      ::openat(parent->get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!*made) throw Error::local_io(errno, "opening the directory " + shown_name(path));
   remember(path, made);
   return made;

@@ -19,9 +19,9 @@ struct LocalNode {
   std::vector<LocalNode> children;  ///< directories only, by name
 };
 
-/// All that is in a directory, symbolic links followed. Throws Error{LocalIo} that names what cannot
-/// be sent: a link to nothing or to a directory that holds it, a pipe, a socket, a device, what the
-/// user may not read.
+/// All that is in a directory, symbolic links followed. Throws Error{LocalIo} that names what
+/// cannot be sent: a link to nothing or to a directory that holds it, a pipe, a socket, a device,
+/// what the user may not read.
 LocalNode walk_local_tree(const std::filesystem::path& root);
 
 /// One file or directory, without its children; the same errors.

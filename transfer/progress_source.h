@@ -8,8 +8,8 @@
 
 namespace red {
 
-/// Tells a Progress how far the sending of a source is; starting over is taken back there. Both must
-/// outlive this.
+/// Tells a Progress how far the sending of a source is; starting over is taken back there. Both
+/// must outlive this.
 class ProgressSource final : public ByteSource {
  public:
   ProgressSource(ByteSource& source, Progress& progress) : source_(source), progress_(progress) {}

@@ -168,8 +168,8 @@ void TreeReceiver::count_entries(const RemotePath& directory, std::size_t count)
   const std::lock_guard lock(mutex_);
   entries_ += count;
   if (entries_ > kMaxEntries) {
-    throw Error(ErrorKind::Protocol, "the tree has more than " + std::to_string(kMaxEntries) +
-                                         " files and directories");
+    throw Error(ErrorKind::Protocol,
+                "the tree has more than " + std::to_string(kMaxEntries) + " files and directories");
   }
 }
 

@@ -30,8 +30,8 @@ class SegmentTable {
   /// The whole file's size has become known. Only while there is one segment.
   void set_size(std::uint64_t size);
 
-  /// Something for a further read: what was given back, else the second half of the largest segment.
-  /// Nothing if that would be too small.
+  /// Something for a further read: what was given back, else the second half of the largest
+  /// segment. Nothing if that would be too small.
   std::optional<Piece> take();
 
   /// The read brings `count` bytes at its position: how many of them are wanted.

@@ -58,8 +58,8 @@ class ListingCheck {
 
   void add(LocalNode& directory, const ListingEntry& entry) {
     const bool wants_directory = entry.kind == ListingEntry::Kind::Directory;
-    LocalNode node = look_at_local(directory.local / entry.basename,
-                                   directory.path.child(entry.basename));
+    LocalNode node =
+        look_at_local(directory.local / entry.basename, directory.path.child(entry.basename));
     if (node.is_directory != wants_directory) {
       return add_problem(node.path.text() +
                          (wants_directory ? ": is not a directory" : ": is a directory"));
@@ -172,8 +172,8 @@ class TreeSender {
 
 void send_dir(RemoteStore& store, const std::filesystem::path& source, const Listing* listing,
               int max_connections, Progress& progress, std::stop_token stop) {
-  const LocalNode tree = listing != nullptr ? ListingCheck(source, stop).check(*listing)
-                                            : walk_local_tree(source);
+  const LocalNode tree =
+      listing != nullptr ? ListingCheck(source, stop).check(*listing) : walk_local_tree(source);
   Uploader* uploader = store.uploader();
   if (uploader == nullptr) {
     throw Error(ErrorKind::Unsupported,

@@ -245,6 +245,19 @@ TEST(Cli, TheBareNameTakesTheProtocolFromTheAccessData) {
   EXPECT_EQ(read_file(directory / "a"), "content");
 }
 
+TEST(Install, PutsTheProgramItsLinksAndTheManualInPlace) {
+  const TemporaryDirectory prefix;
+  const Outcome outcome = run(
+      {.arguments = {"/usr/bin/cmake", "--install", RED_BINARY_DIR, "--prefix", prefix.path()}});
+  ASSERT_THAT(outcome, Succeeded());
+  for (const std::string& name : kNames) {
+    EXPECT_EQ(std::filesystem::canonical(prefix / ("bin/" + name)),
+              prefix.path() / "bin/red-connector");
+    EXPECT_EQ(run({.arguments = {prefix / ("bin/" + name), "cli-version"}}).output, "1\n");
+  }
+  EXPECT_TRUE(std::filesystem::exists(prefix / "share/man/man1/red-connector.1"));
+}
+
 TEST(Cli, SubcommandsThatAConnectorLacksAreRefused) {
   const TemporaryDirectory directory;
   EXPECT_THAT(Connector("red-connector-http-archive")

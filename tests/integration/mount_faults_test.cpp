@@ -280,6 +280,16 @@ TEST_F(MountFaults, ABodyThatAlwaysEndsEarlyIsAnErrorAndNoShortFile) {
   EXPECT_LT(since(start).count(), 36'000);
 }
 
+TEST_F(MountFaults, ABrokenStreamOfAServerWithoutRangesStartsAgain) {
+  const ScriptedFile whole{.body = honest_.body, .ranges = false};
+  server_.on("/file",
+             for_method("HEAD", file(whole), first(2, truncated(whole, 1'000'000), file(whole))));
+  ASSERT_THAT(mount(server_.url()), Succeeded());
+  const ReadResult result = read_whole();
+  EXPECT_EQ(result.error_number, 0) << std::strerror(result.error_number);
+  EXPECT_TRUE(result.bytes == honest_.body);
+}
+
 TEST_F(MountFaults, OneBadFileSpoilsNoOther) {
   for (const int code : {403, 404, 410, 500}) {
     server_.on("/file", status(code));

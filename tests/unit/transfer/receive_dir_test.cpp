@@ -296,10 +296,10 @@ TEST(ReceiveDirWithRetries, OutlivesPassingFailures) {
     if (read.number % 5 == 0) answer.break_after = 10'000;
     return answer;
   });
-  const auto store =
-      with_retries(std::move(fake), {3, std::chrono::seconds(8), std::chrono::seconds(10),
-                                     std::chrono::milliseconds(2)},
-                   timer);
+  const auto store = with_retries(std::move(fake),
+                                  {3, std::chrono::seconds(8), std::chrono::seconds(10),
+                                   std::chrono::milliseconds(2), std::chrono::milliseconds(2)},
+                                  timer);
   receive_dir(*store, directory / "t", nullptr, 8, progress, {});
   EXPECT_EQ(read_tree(directory / "t"), tree);
   EXPECT_EQ(progress.bytes, 60 * 30'000);

@@ -6,10 +6,10 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -204,7 +204,7 @@ TEST(ReceiveFileWithRetries, BeginsAgainWhereNothingProvesTheSameContent) {
     if (read.number < 3) answer.break_after = 60'000;
     return answer;
   });
-  const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms}, timer);
+  const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
   receive_file(*store, directory / "f", 16, progress, {});
   EXPECT_EQ(read_file(directory / "f"), content);
   EXPECT_EQ(progress.bytes, 100'000) << "what came twice counts once";
@@ -225,7 +225,7 @@ TEST(ReceiveFileWithRetries, DoesNotBeginAgainInAPipe) {
     if (read.number == 1) answer.break_after = 50'000;
     return answer;
   });
-  const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms}, timer);
+  const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
   std::thread reader([&] { read_file(pipe); });
   EXPECT_THROW(receive_file(*store, pipe, 16, progress, {}), Error);
   reader.join();
@@ -257,8 +257,8 @@ class MemoryTarget final : public LocalTarget {
   std::uint64_t written_ = 0;
 };
 
-/// Brings a file large enough to be shared among reads, step by step: time and bytes pass as the test
-/// says, so that the number of connections climbs without waiting.
+/// Brings a file large enough to be shared among reads, step by step: time and bytes pass as the
+/// test says, so that the number of connections climbs without waiting.
 class SharedReception {
  public:
   explicit SharedReception(std::size_t size) {
@@ -273,8 +273,8 @@ class SharedReception {
 
   void start() {
     reception_ = std::make_shared<FileReception>(
-        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, 16, progress_, clock_, std::stop_token{},
-        FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
+        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, 16, progress_, clock_,
+        std::stop_token{}, FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
     reception_->start();
     store_.wait_until_idle();
   }

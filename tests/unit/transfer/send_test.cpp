@@ -82,7 +82,7 @@ TEST_F(SendFile, CountsBytesOnceThatWereSentTwice) {
   fake->break_next_uploads(130'000, 1, Error(ErrorKind::Network, "connection reset"));
   const auto store = with_retries(std::move(fake),
                                   {3, std::chrono::seconds(8), std::chrono::seconds(10),
-                                   std::chrono::milliseconds(2)},
+                                   std::chrono::milliseconds(2), std::chrono::milliseconds(2)},
                                   timer);
   send_file(*store, source() / "f", progress_, {});
   EXPECT_EQ(progress_.bytes, 200'000);

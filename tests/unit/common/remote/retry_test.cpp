@@ -4,8 +4,8 @@
 #include <rapidcheck/gtest.h>
 
 #include <chrono>
-#include <memory>
 #include <limits>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,7 +41,7 @@ std::optional<std::chrono::milliseconds> pause(const RetryPolicy& policy, int ne
 /// A store whose pauses are short, so that tests are.
 class RetryingStore : public ::testing::Test {
  protected:
-  void SetUp() override { wrap({3, 8s, 10s, 2ms}); }
+  void SetUp() override { wrap({3, 8s, 10s, 2ms, 2ms}); }
 
   void wrap(RetryPolicy policy) {
     store_.reset();
@@ -167,7 +167,7 @@ TEST_F(RetryingStore, HasNoUploaderWhereTheStoreHasNone) {
 }
 
 TEST_F(RetryingStore, EndsABlockingPauseAtOnceWhenStopped) {
-  wrap({3, 1h, 1h, 1h});
+  wrap({3, 1h, 1h, 1h, 1h});
   fake_->fail_next(FakeCall::Stat, 100, kBusy.with_retry_after(30min));
   std::stop_source stop;
   RequestContext context;
@@ -258,7 +258,7 @@ TEST_F(RetryingStore, ReportsAFileThatChangedDuringTheBreak) {
 }
 
 TEST_F(RetryingStore, GivesUpResumingWhenItTakesTooLong) {
-  wrap({3, 8s, 50ms, 5ms});
+  wrap({3, 8s, 50ms, 5ms, 5ms});
   fake_->set_file("f", pattern(20'000));
   fake_->answer_reads_with([](const FakeRead& read) {
     FakeAnswer answer;
@@ -281,7 +281,7 @@ TEST_F(RetryingStore, TakesABreakAfterTheLastByteForTheEnd) {
 }
 
 TEST_F(RetryingStore, EndsAPausedReadAtOnceWhenStopped) {
-  wrap({3, 1h, 1h, 1h});
+  wrap({3, 1h, 1h, 1h, 1h});
   fake_->set_file("f", pattern(5000));
   fake_->fail_next(FakeCall::Read, 100, kBusy.with_retry_after(30min));
   std::stop_source stop;
@@ -306,7 +306,7 @@ TEST_F(RetryingStore, DoesNotBeginAPauseThatWouldPassTheDeadline) {
 }
 
 TEST_F(RetryingStore, EndsPausedReadsWhenItIsClosed) {
-  wrap({3, 1h, 1h, 1h});
+  wrap({3, 1h, 1h, 1h, 1h});
   fake_->set_file("f", pattern(5000));
   fake_->fail_next(FakeCall::Read, 100, kBusy.with_retry_after(30min));
   const auto sink = read();
@@ -328,8 +328,8 @@ TEST_F(RetryingStore, PassesOnThatASinkHasEnough) {
 
 RC_GTEST_PROP(RetryingStoreProperty, NeverSpoilsAReadWhateverBreaks, ()) {
   const auto size = *rc::gen::inRange<std::size_t>(1, 30'000);
-  const auto breaks = *rc::gen::container<std::vector<std::uint64_t>>(
-      rc::gen::inRange<std::uint64_t>(0, 8'000));
+  const auto breaks =
+      *rc::gen::container<std::vector<std::uint64_t>>(rc::gen::inRange<std::uint64_t>(0, 8'000));
   const bool ranges = *rc::gen::arbitrary<bool>();
   const bool validators = *rc::gen::arbitrary<bool>();
   const bool sizes = *rc::gen::arbitrary<bool>();
@@ -348,7 +348,7 @@ RC_GTEST_PROP(RetryingStoreProperty, NeverSpoilsAReadWhateverBreaks, ()) {
     return answer;
   });
   const auto store =
-      with_retries(std::move(fake), {std::numeric_limits<int>::max(), 1h, 1h, 1ms}, timer);
+      with_retries(std::move(fake), {std::numeric_limits<int>::max(), 1h, 1h, 1ms, 1ms}, timer);
   const auto sink = std::make_shared<CollectingSink>();
   store->open(RemotePath{}.child("f"), {})->read(std::nullopt, sink, {});
   RC_ASSERT(sink->wait());
