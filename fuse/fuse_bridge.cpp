@@ -50,9 +50,15 @@ bool is_dying(pid_t thread) {
   return false;
 }
 
+/// EINTR is for callers that are being killed; what we called off ourselves has failed for the
+/// others.
+int errno_of(const Error& error) {
+  return error.kind() == ErrorKind::Cancelled ? EIO : error.error_number();
+}
+
 int errno_for_read(const Error& error) {
   // A file that is gone is no missing name to somebody who has it open.
-  return error.kind() == ErrorKind::NotFound ? ESTALE : error.error_number();
+  return error.kind() == ErrorKind::NotFound ? ESTALE : errno_of(error);
 }
 
 }  // namespace
@@ -243,7 +249,7 @@ void FuseSession::Impl::serve(fuse_req_t request, Operation operation) {
   try {
     operation(self, pending);
   } catch (...) {
-    pending->answer_error(current_exception_as_error().error_number());
+    pending->answer_error(errno_of(current_exception_as_error()));
     return;
   }
   pending->watch(self.tree_.request_limit() + kGrace, nullptr);
@@ -433,7 +439,7 @@ void FuseSession::Impl::on_lookup(fuse_req_t request, fuse_ino_t parent, const c
     self.tree_.lookup(parent, name,
                       [&self, pending](const Error* error, const Attributes& attributes) {
                         if (error != nullptr) {
-                          pending->answer_error(error->error_number());
+                          pending->answer_error(errno_of(*error));
                           return;
                         }
                         bool is_taken = false;
@@ -466,7 +472,7 @@ void FuseSession::Impl::on_getattr(fuse_req_t request, fuse_ino_t node, fuse_fil
     self.tree_.get_attributes(
         node, [&self, pending](const Error* error, const Attributes& attributes) {
           if (error != nullptr) {
-            pending->answer_error(error->error_number());
+            pending->answer_error(errno_of(*error));
           } else if (pending->claim()) {
             const struct stat found = self.stat_of(attributes);
             fuse_reply_attr(pending->get(), &found,
@@ -493,7 +499,7 @@ void FuseSession::Impl::on_open(fuse_req_t request, fuse_ino_t node, fuse_file_i
     self.tree_.open(
         node, [pending, info = *info](const Error* error, MountedTree::Opened opened) mutable {
           if (error != nullptr) {
-            pending->answer_error(error->error_number());
+            pending->answer_error(errno_of(*error));
             return;
           }
           if (!pending->claim()) return;
@@ -540,7 +546,7 @@ void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size
       abandon(Error(ErrorKind::Cancelled, "the reader is gone"));
     });
   } catch (...) {
-    pending->answer_error(current_exception_as_error().error_number());
+    pending->answer_error(errno_of(current_exception_as_error()));
   }
 }
 
@@ -557,7 +563,7 @@ void FuseSession::Impl::on_opendir(fuse_req_t request, fuse_ino_t node, fuse_fil
         node, [pending, node, info = *info](const Error* error,
                                             std::shared_ptr<DirectoryListing> listing) mutable {
           if (error != nullptr) {
-            pending->answer_error(error->error_number());
+            pending->answer_error(errno_of(*error));
             return;
           }
           if (!pending->claim()) return;
@@ -597,7 +603,7 @@ void FuseSession::Impl::read_directory(fuse_req_t request, std::size_t size, off
     }
     fuse_reply_buf(request, buffer.data(), used);
   } catch (...) {
-    fuse_reply_err(request, current_exception_as_error().error_number());
+    fuse_reply_err(request, errno_of(current_exception_as_error()));
   }
 }
 
@@ -649,7 +655,7 @@ void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const c
         node, name, [pending, size](const Error* error, const std::string& value) {
           if (error != nullptr) {
             pending->answer_error(error->kind() == ErrorKind::NotFound ? ENODATA
-                                                                       : error->error_number());
+                                                                       : errno_of(*error));
           } else if (size != 0 && value.size() > size) {
             pending->answer_error(ERANGE);
           } else if (pending->claim()) {

@@ -94,6 +94,7 @@ class CachedFile::Fetch final : public ReadSink {
       : file_(std::move(file)), run_(run), range_(file_->bytes_of(run)), next_(range_.begin) {}
 
   bool begin(const ReadAnswer& answer) override {
+    if (diverted_) return diverted_->begin(answer);
     file_->answered(answer);
     const bool is_all_we_want =
         run_.first == 0 && answer.version.size && *answer.version.size <= range_.end;

@@ -57,8 +57,11 @@ std::uint64_t StreamSpool::bytes_arrived() const {
 
 bool StreamSpool::begin(const ReadAnswer& answer) {
   if (closed_.load(std::memory_order_relaxed)) return false;
-  if (answer.offset != bytes_arrived())
-    return false;  // readers have had bytes that nothing can prove
+  if (answer.offset != bytes_arrived()) {
+    // Readers have had bytes of which nothing proves that they belong to what would come now.
+    fail(Error(ErrorKind::Network, "the stream broke off, and the server cannot resume it"));
+    return false;
+  }
   if (descriptor_ >= 0) return true;
   try {
     open_storage(answer.version.size);

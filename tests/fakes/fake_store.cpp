@@ -153,7 +153,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     entry.kind = node.kind;
     if (node.kind == EntryKind::Directory) return entry;
     const Version version = told(node);
-    if (list_sizes) entry.size = version.size;
+    entry.size = version.size;
     entry.etag = version.etag;
     entry.modified = version.modified;
     entry.modified_is_exact = true;
@@ -522,6 +522,7 @@ std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestCon
     }
     if (text.find('/', prefix.size()) != std::string::npos) continue;
     entries.push_back(core_->entry_of(std::string(node->first.name()), node->second));
+    if (!core_->list_sizes) entries.back().size.reset();
   }
   return entries;
 }
