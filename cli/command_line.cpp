@@ -215,7 +215,7 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
   if (row.action == Action::Mount) {
     text +=
         "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
-        "  --debug            log every request of the kernel\n";
+        "  --debug            print every request of the kernel, in the foreground\n";
   }
   return text + std::string(kCommonOptions);
 }

@@ -112,8 +112,10 @@ void validate(const Invocation& invocation, std::string_view connector) {
   const StopOnSignals signals;
   const CommandStore store(remote);
   const RequestContext context = RequestContext::within(kValidationLimit, signals.token());
-  (*store).check(purpose, context);
-  if (listing && purpose == Purpose::ReceiveDir) check_listed_files(*store, *listing, context);
+  // With a listing the directory itself need not be shown: the files are fetched by their names.
+  const bool is_by_names = listing && purpose == Purpose::ReceiveDir &&
+                           check_listed_files(*store, *listing, context) > 0;
+  if (!is_by_names) (*store).check(purpose, context);
 }
 
 /// Says once what is accepted and not served by this version.
@@ -146,7 +148,8 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.cache_bytes = cache.memory.value_or(default_cache_memory(container_memory_limit()));
   request.keep_cache = cache.enabled;
   request.allow_other = remote.options.allow_other;
-  request.foreground = invocation.foreground;
+  // What libfuse prints about requests would be lost in a daemon.
+  request.foreground = invocation.foreground || invocation.debug;
   request.debug = invocation.debug;
   request.log_level = mount_log_level(invocation);
   request.log_file = invocation.log_file;
@@ -160,8 +163,7 @@ void mount(const Invocation& invocation, std::string_view connector) {
 void open_command_log(const Invocation& invocation) {
   LogLevel level = LogLevel::Warning;
   if (invocation.quiet) level = LogLevel::Error;
-  if (invocation.verbose) level = LogLevel::Info;
-  if (invocation.debug) level = LogLevel::Debug;
+  if (invocation.verbose || invocation.debug) level = LogLevel::Debug;
   open_log(level, invocation.log_file);
 }
 

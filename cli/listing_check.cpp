@@ -72,7 +72,8 @@ void throw_if_missing(const Findings& findings) {
 
 }  // namespace
 
-void check_listed_files(RemoteStore& store, const Listing& listing, const RequestContext& context) {
+std::size_t check_listed_files(RemoteStore& store, const Listing& listing,
+                               const RequestContext& context) {
   Findings findings;
   collect_files(listing, RemotePath(), findings.files);
   findings.found.resize(findings.files.size(), Finding::NotLookedAt);
@@ -85,6 +86,7 @@ void check_listed_files(RemoteStore& store, const Listing& listing, const Reques
   }
   throw_first_error(findings);
   throw_if_missing(findings);
+  return findings.files.size();
 }
 
 }  // namespace red

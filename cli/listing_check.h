@@ -12,6 +12,8 @@ inline constexpr std::size_t kMaxCheckedFiles = 64;
 
 /// Looks whether the first files that the listing names exist below the store's root, many at a
 /// time. Throws Error{NotFound} with a line for each that is missing, or the first other error.
-void check_listed_files(RemoteStore& store, const Listing& listing, const RequestContext& context);
+/// Returns how many were looked at.
+std::size_t check_listed_files(RemoteStore& store, const Listing& listing,
+                               const RequestContext& context);
 
 }  // namespace red

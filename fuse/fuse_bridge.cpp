@@ -525,11 +525,13 @@ void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size
         {begin, begin + size},
         [pending, opened = std::weak_ptr(file), begin](const Error* error, const ReadBytes& bytes) {
           if (error != nullptr) {
-            const auto of_file = opened.lock();
-            if (pending->answer_error(errno_for_read(*error)) && of_file) {
-              log(LogLevel::Warning, "reading " + of_file->path() + " at " + std::to_string(begin) +
-                                         ": " + error->message());
+            if (!pending->claim()) return;
+            if (const auto of_file = opened.lock()) {
+              log(LogLevel::Warning, "reading " + of_file->path() + " at " +
+                                         std::to_string(begin) + ": " + error->message());
             }
+            fuse_reply_err(pending->get(), errno_for_read(*error));
+            pending->answered();
             return;
           }
           if (!pending->claim()) return;

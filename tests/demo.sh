@@ -7,14 +7,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/red-demo.XXXXXX")
 readonly work
-readonly data=$work/data mount=$work/mount access=$work/access.json
-readonly connector=$work/installed/bin/red-connector-http
+readonly data=$work/data mount=$work/mount
+PATH=$work/installed/bin:$PATH:/usr/sbin
 nginx_pid=
 
 finish() {
   local status=$?
   trap - EXIT
-  if mountpoint -q "$mount"; then "$connector" umount-dir "$mount" || true; fi
+  cd /
+  if mountpoint -q "$mount"; then red-connector-http umount-dir "$mount" || true; fi
   if [ -n "$nginx_pid" ]; then
     kill "$nginx_pid" 2> /dev/null || true
     wait "$nginx_pid" 2> /dev/null || true
@@ -29,7 +30,11 @@ trap 'exit 143' TERM
 title() { printf '\n== %s\n' "$*"; }
 # Shows a command as one would type it, then runs it.
 show() {
-  printf '$ %s\n' "$*"
+  local word line='$'
+  for word in "$@"; do
+    if [[ $word == *" "* ]]; then line+=" '$word'"; else line+=" $word"; fi
+  done
+  echo "$line"
   "$@"
 }
 # Runs a command that has much to say; says it only if the command fails.
@@ -86,7 +91,7 @@ http {
   }
 }
 CONF
-    PATH=$PATH:/usr/sbin nginx -c "$work/nginx.conf" -e "$work/nginx.log" 2> "$work/nginx.errors" &
+    nginx -c "$work/nginx.conf" -e "$work/nginx.log" 2> "$work/nginx.errors" &
     nginx_pid=$!
     for _ in $(seq 50); do
       # Written once the port is bound.
@@ -115,9 +120,10 @@ install_and_build
 title "A data set, and nginx to serve it"
 make_data
 start_nginx
-echo "http://127.0.0.1:$port/ is served by $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/.*: //')"
-printf '{"url": "http://127.0.0.1:%s/"}\n' "$port" > "$access"
-show cat "$access"
+echo "http://127.0.0.1:$port/ is served by $(nginx -v 2>&1 | sed 's/.*: //')"
+cd "$work"
+printf '{"url": "http://127.0.0.1:%s/"}\n' "$port" > access.json
+show cat access.json
 
 title "Mount it"
 if [ ! -e /dev/fuse ]; then
@@ -125,23 +131,23 @@ if [ ! -e /dev/fuse ]; then
     "--device /dev/fuse --cap-add SYS_ADMIN ..." >&2
   exit 1
 fi
-show "$connector" mount-dir-validate "$access"
+show red-connector-http mount-dir-validate access.json
 start=$EPOCHREALTIME
-show "$connector" mount-dir "$access" "$mount"
+show red-connector-http mount-dir access.json mount
 echo "mounted in $(seconds_since "$start")"
 
 title "Use it like a disk"
-show ls -l "$mount"
-show ls "$mount/scans/day 1 (50% of #3)"
-show cat "$mount/subjects.csv"
-show tail -n 1 "$mount/scans/slice-299.txt"
-show df -h "$mount"
-show "$connector" mounts
+show ls -l mount
+show ls "mount/scans/day 1 (50% of #3)"
+show cat mount/subjects.csv
+show tail -n 1 mount/scans/slice-299.txt
+show df -h mount
+show red-connector mounts
 compare
 
 title "Unmount it"
-show "$connector" umount-dir "$mount"
-if mountpoint -q "$mount"; then
+show red-connector-http umount-dir mount
+if mountpoint -q mount; then
   echo "still mounted: $mount" >&2
   exit 1
 fi
@@ -149,6 +155,6 @@ echo "the mount is gone"
 
 title "The same by copying"
 start=$EPOCHREALTIME
-show "$connector" receive-dir "$access" "$work/copy"
-diff -r "$data" "$work/copy"
+show red-connector-http receive-dir access.json copy
+diff -r data copy
 echo "received in $(seconds_since "$start"), no difference"

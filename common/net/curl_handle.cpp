@@ -35,7 +35,7 @@ bool is_pem(std::string_view text) { return text.find("-----BEGIN") != std::stri
 
 }  // namespace
 
-CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk)
+CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk, bool offers_http2)
     : options_(options), easy_(curl_easy_init()) {
   if (!easy_) throw Error(ErrorKind::Internal, "cannot set up an HTTP transfer");
   set(CURLOPT_ERRORBUFFER, error_text_.data());
@@ -58,6 +58,10 @@ CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk)
   set(CURLOPT_TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
   set(CURLOPT_MAXAGE_CONN, kConnectionMaxIdleSeconds);
   set(CURLOPT_DNS_CACHE_TIMEOUT, kDnsCacheSeconds);
+  set(CURLOPT_HTTP_VERSION,
+      static_cast<long>(offers_http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+  // The second request waits for what the first connection turns out to be.
+  set(CURLOPT_PIPEWAIT, offers_http2 ? 1L : 0L);
   set_tls();
   set_proxy();
 }
@@ -103,12 +107,6 @@ void CurlHandle::prepare(const CurlLeg& leg) {
   set_method(leg);
   set_credentials(leg.with_secrets);
   set_headers(leg);
-  // Only with TLS can HTTP/2 be negotiated without cost. Without it, waiting for what the first
-  // connection turns out to be (PIPEWAIT) would only delay the second request.
-  const bool may_multiplex = leg.url.scheme == "https" && !leg.request.own_connection;
-  set(CURLOPT_HTTP_VERSION,
-      static_cast<long>(may_multiplex ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-  set(CURLOPT_PIPEWAIT, may_multiplex ? 1L : 0L);
   set(CURLOPT_FRESH_CONNECT, leg.fresh_connection ? 1L : 0L);
 }
 

@@ -27,7 +27,7 @@ struct CurlLeg {
 class CurlHandle {
  public:
   /// Sets what is the same for all requests; buffers can only be sized here. Throws Error.
-  CurlHandle(const HttpClientOptions& options, bool is_bulk);
+  CurlHandle(const HttpClientOptions& options, bool is_bulk, bool offers_http2);
 
   /// Sets what differs. Throws Error{InvalidAccess} for headers that are none.
   void prepare(const CurlLeg& leg);

@@ -27,7 +27,8 @@ void block_signals() {
 
 }  // namespace
 
-CurlLoop::CurlLoop(HttpClientOptions options) : options_(std::move(options)) {}
+CurlLoop::CurlLoop(HttpClientOptions options, bool offers_http2)
+    : options_(std::move(options)), offers_http2_(offers_http2) {}
 
 CurlLoop::~CurlLoop() {
   idle_handles_.clear();
@@ -176,7 +177,7 @@ bool CurlLoop::has_room_for(const Entry& entry) const {
 void CurlLoop::begin_leg(Id id, std::unique_ptr<CurlHandle> handle) {
   Entry& entry = exchanges_.at(id);
   try {
-    if (!handle) handle = std::make_unique<CurlHandle>(options_, entry.is_bulk);
+    if (!handle) handle = std::make_unique<CurlHandle>(options_, entry.is_bulk, offers_http2_);
     entry.exchange->begin_leg(std::move(handle));
   } catch (...) {
     entry.exchange->fail(current_exception_as_error());

@@ -22,7 +22,10 @@ namespace red {
 /// exchanges and those to be called off.
 class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
  public:
-  explicit CurlLoop(HttpClientOptions options);
+  /// A loop either offers HTTP/2 with TLS for all its requests or for none: libcurl 7.88 takes an
+  /// HTTP/1.1 connection for one that carries several requests at once as soon as another one to
+  /// the same host speaks HTTP/2, and answers go to the wrong requests.
+  CurlLoop(HttpClientOptions options, bool offers_http2);
   ~CurlLoop();
   CurlLoop(const CurlLoop&) = delete;
   CurlLoop& operator=(const CurlLoop&) = delete;
@@ -64,6 +67,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   std::vector<std::unique_ptr<CurlHandle>>& idle_handles(const Entry& entry);
 
   const HttpClientOptions options_;
+  const bool offers_http2_;
 
   std::mutex mutex_;
   // guarded by mutex_

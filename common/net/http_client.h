@@ -90,6 +90,8 @@ struct HttpClientOptions {
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds stall_timeout{20'000};  ///< no byte for so long is Error{TimedOut}
   int max_connections = 32;
+  bool uses_tls =
+      false;  ///< the server is asked by https: HTTP/1.1 and HTTP/2 share its connections
 };
 
 /// Exchanges HTTP requests with any number of servers. Thread-safe. Follows up to 20 redirects,

@@ -127,11 +127,7 @@ TEST_F(MountOverABadLink, AKilledReaderDiesAtOnceWhateverTheServerDoes) {
   ASSERT_THAT(mount(relay_.url()), Succeeded());
   relay_.freeze();
   Process reader({.arguments = {"/bin/cat", mount_ / "file"}}, directory_ / "out");
-  const auto open_file = "/proc/" + std::to_string(reader.pid()) + "/fd/3";
-  ASSERT_TRUE(eventually([&] {
-    std::error_code ignored;
-    return std::filesystem::read_symlink(open_file, ignored) == mount_ / "file";
-  }));
+  ASSERT_TRUE(eventually([&] { return has_open(reader.pid(), mount_ / "file"); }));
   EXPECT_FALSE(reader.wait(std::chrono::milliseconds(500)));
   const auto start = std::chrono::steady_clock::now();
   reader.signal(SIGKILL);

@@ -131,7 +131,7 @@ TEST_F(ReceiveDir, TakesManySmallFilesOverFewHttp2Connections) {
   EXPECT_EQ(differences(received(), tree), "");
   std::set<std::string> connections;
   for (const LoggedRequest& request : server.requests()) {
-    EXPECT_EQ(request.protocol, "HTTP/2.0");
+    EXPECT_EQ(request.protocol, "HTTP/2.0") << request.method << " " << request.target;
     connections.insert(request.connection);
   }
   EXPECT_LE(connections.size(), 8u);

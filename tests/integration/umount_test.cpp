@@ -138,11 +138,7 @@ TEST_F(UmountDir, TakesAtMostTenSecondsWithAReaderOfAFrozenServer) {
   ASSERT_THAT(mount(relay.url()), Succeeded());
   relay.freeze();
   Process reader({.arguments = {"/bin/cat", mount_ / "file"}}, directory_ / "log");
-  ASSERT_TRUE(eventually([&] {
-    const auto descriptors = "/proc/" + std::to_string(reader.pid()) + "/fd/3";
-    std::error_code ignored;
-    return std::filesystem::read_symlink(descriptors, ignored) == mount_ / "file";
-  }));
+  ASSERT_TRUE(eventually([&] { return has_open(reader.pid(), mount_ / "file"); }));
   const Outcome outcome = umount();
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_FALSE(outcome.timed_out);

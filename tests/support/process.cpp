@@ -243,6 +243,17 @@ void Process::stop(std::chrono::milliseconds patience) {
   wait(std::chrono::seconds(10));
 }
 
+bool has_open(pid_t process, const std::filesystem::path& file) {
+  std::error_code ignored;
+  const std::filesystem::path descriptors = "/proc/" + std::to_string(process) + "/fd";
+  for (std::filesystem::directory_iterator entry(descriptors, ignored), end; entry != end;
+       entry.increment(ignored)) {
+    if (ignored) return false;
+    if (std::filesystem::read_symlink(entry->path(), ignored) == file) return true;
+  }
+  return false;
+}
+
 std::vector<pid_t> processes_with_environment(const std::string& name, const std::string& value) {
   const std::string wanted = '\0' + name + "=" + value + '\0';
   std::vector<pid_t> found;

@@ -58,6 +58,9 @@ class Process {
   std::optional<int> exit_code_;  ///< once it has ended
 };
 
+/// Whether the process has the file open; asks /proc only, never the file.
+bool has_open(pid_t process, const std::filesystem::path& file);
+
 /// The living processes (zombies are not) that were started with NAME=value in their environment,
 /// themselves or their ancestors.
 std::vector<pid_t> processes_with_environment(const std::string& name, const std::string& value);

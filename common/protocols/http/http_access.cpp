@@ -228,6 +228,7 @@ HttpClientOptions client_options(const HttpForm& form, const SiteOptions& site,
   client.proxy = form.web.proxy.value_or(site.web.proxy.value_or(std::string()));
   client.connect_timeout = options.connect_timeout;
   client.max_connections = options.connections;
+  client.uses_tls = form.url->scheme == "https";
   return client;
 }
 

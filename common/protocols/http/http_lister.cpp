@@ -91,37 +91,37 @@ class PendingListing {
               "listing " + directory.to_display() + ": " + std::string(why));
 }
 
-std::vector<Entry> entries_of_multistatus(const HttpResponse& response, const Url& directory) {
+HttpListing read_multistatus(const HttpResponse& response, const Url& directory) {
   if (!is_multistatus(response.head)) {
     refuse(response.head, "PROPFIND", directory, "the server does not speak WebDAV");
   }
   Url answered = Url::parse(response.head.url);
   if (!answered.path.ends_with('/')) answered.path += '/';
-  return parse_multistatus(response.body, answered);
+  return {parse_multistatus(response.body, answered), answered};
 }
 
-std::vector<Entry> entries_of_page(const HttpResponse& response, const Url& directory) {
+HttpListing read_page(const HttpResponse& response, const Url& directory) {
   if (!may_be_page(response.head)) {
     refuse(response.head, "GET", directory, "the server sends no directory index");
   }
   // Relative links start where the last '/' is, whatever page of the directory has answered.
   Url answered = Url::parse(response.head.url);
   answered.path.resize(answered.path.rfind('/') + 1);
-  return parse_index_page(response.body, content_type_of(response.head), answered);
+  return {parse_index_page(response.body, content_type_of(response.head), answered), answered};
 }
 
-/// What one way of listing came to: entries or an error.
+/// What one way of listing came to.
 struct Attempt {
-  std::optional<std::vector<Entry>> entries;
+  std::optional<HttpListing> listing;
   std::optional<Error> error;
 };
 
 template <typename List>
 Attempt attempt(List list) {
   try {
-    return {.entries = list(), .error = {}};
+    return {.listing = list(), .error = {}};
   } catch (const Error& error) {
-    return {.entries = {}, .error = error};
+    return {.listing = {}, .error = error};
   }
 }
 
@@ -136,7 +136,7 @@ bool is_about_rights(const Error& error) {
 
 }  // namespace
 
-std::vector<Entry> HttpLister::list(const Url& directory, const RequestContext& context) {
+HttpListing HttpLister::list(const Url& directory, const RequestContext& context) {
   switch (way_) {
     case Way::WebDav:
       return list_by_webdav(directory, context);
@@ -148,46 +148,44 @@ std::vector<Entry> HttpLister::list(const Url& directory, const RequestContext& 
   return find_way(directory, context);
 }
 
-std::vector<Entry> HttpLister::list_by_webdav(const Url& directory, const RequestContext& context) {
+HttpListing HttpLister::list_by_webdav(const Url& directory, const RequestContext& context) {
   PendingListing listing(*client_, propfind(directory), is_multistatus, context);
   const HttpResponse response = listing.wait();
   if (is_way_refused(response.head)) return list_by_page(directory, context);
-  return entries_of_multistatus(response, directory);
+  return read_multistatus(response, directory);
 }
 
-std::vector<Entry> HttpLister::list_by_page(const Url& directory, const RequestContext& context) {
+HttpListing HttpLister::list_by_page(const Url& directory, const RequestContext& context) {
   PendingListing listing(*client_, page_request(directory), may_be_page, context);
-  return entries_of_page(listing.wait(), directory);
+  return read_page(listing.wait(), directory);
 }
 
 /// Asks both ways at once, for a mount must be ready within few round trips. A server that begins a
 /// WebDAV answer has the page called off; one that sends a page gets little time more for WebDAV.
-std::vector<Entry> HttpLister::find_way(const Url& directory, const RequestContext& context) {
-  HttpRequest request = page_request(directory);
-  request.own_connection = true;  // which need not wait for what the other one turns out to be
-  PendingListing page(*client_, std::move(request), may_be_page, context);
+HttpListing HttpLister::find_way(const Url& directory, const RequestContext& context) {
+  PendingListing page(*client_, page_request(directory), may_be_page, context);
   const auto calls_off_page = [stop = page.stop()](const HttpResponseHead& head) mutable {
     if (is_multistatus(head)) stop.request_stop();
     return is_multistatus(head);
   };
   PendingListing dav(*client_, propfind(directory), calls_off_page, context);
 
-  Attempt by_page = attempt([&] { return entries_of_page(page.wait(), directory); });
-  if (by_page.entries && !dav.wait_until(std::chrono::steady_clock::now() + kWebDavGrace)) {
+  Attempt by_page = attempt([&] { return read_page(page.wait(), directory); });
+  if (by_page.listing && !dav.wait_until(std::chrono::steady_clock::now() + kWebDavGrace)) {
     dav.stop().request_stop();
   }
-  Attempt by_dav = attempt([&] { return entries_of_multistatus(dav.wait(), directory); });
-  if (by_dav.entries) {
+  Attempt by_dav = attempt([&] { return read_multistatus(dav.wait(), directory); });
+  if (by_dav.listing) {
     way_ = Way::WebDav;
-    return std::move(*by_dav.entries);
+    return std::move(*by_dav.listing);
   }
-  if (!by_page.entries && page.stop().stop_requested()) {
+  if (!by_page.listing && page.stop().stop_requested()) {
     // Called off in favour of an answer that came to nothing.
     by_page = attempt([&] { return list_by_page(directory, context); });
   }
-  if (by_page.entries) {
+  if (by_page.listing) {
     way_ = Way::IndexPage;
-    return std::move(*by_page.entries);
+    return std::move(*by_page.listing);
   }
   throw is_about_rights(*by_dav.error) && !is_about_rights(*by_page.error) ? *by_dav.error
                                                                            : *by_page.error;

@@ -11,6 +11,12 @@
 
 namespace red {
 
+/// A directory as the server lists it.
+struct HttpListing {
+  std::vector<Entry> entries;
+  Url directory;  ///< where it is, after redirects; with a trailing '/'
+};
+
 /// Lists directories by WebDAV where the server speaks it, else by its index pages. The first
 /// listing asks for both at once and remembers what works. Thread-safe.
 class HttpLister {
@@ -18,16 +24,16 @@ class HttpLister {
   explicit HttpLister(std::shared_ptr<HttpClient> client) : client_(std::move(client)) {}
 
   /// `directory`: with a trailing '/'. Throws Error.
-  std::vector<Entry> list(const Url& directory, const RequestContext& context);
+  HttpListing list(const Url& directory, const RequestContext& context);
 
   bool is_webdav() const { return way_ == Way::WebDav; }
 
  private:
   enum class Way { Unknown, WebDav, IndexPage };
 
-  std::vector<Entry> list_by_webdav(const Url& directory, const RequestContext& context);
-  std::vector<Entry> list_by_page(const Url& directory, const RequestContext& context);
-  std::vector<Entry> find_way(const Url& directory, const RequestContext& context);
+  HttpListing list_by_webdav(const Url& directory, const RequestContext& context);
+  HttpListing list_by_page(const Url& directory, const RequestContext& context);
+  HttpListing find_way(const Url& directory, const RequestContext& context);
 
   const std::shared_ptr<HttpClient> client_;
   std::atomic<Way> way_ = Way::Unknown;

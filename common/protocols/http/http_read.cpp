@@ -1,6 +1,7 @@
 #include "common/protocols/http/http_read.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,16 @@ std::string range_text(const ByteRange& range) {
 /// Whether a redirect's target no longer serves us (a signed URL expires, a mirror goes down).
 bool is_refusal(int status) {
   return status == 401 || status == 403 || status == 404 || status == 410 || status >= 500;
+}
+
+std::string describe(const Version& version) {
+  std::string text = version.size ? std::to_string(*version.size) + " bytes" : "of unknown size";
+  if (!version.etag.empty()) text += ", ETag " + version.etag;
+  if (version.modified) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(*version.modified);
+    text += ", modified at " + std::to_string(seconds.time_since_epoch().count());
+  }
+  return text;
 }
 
 bool announces_ranges(const HttpResponseHead& head) {
@@ -70,7 +81,9 @@ void HttpRead::check(const HttpResponseHead& head) {
     throw error_for_status(head, range_ ? "GET" : file_->method(), file_->display_url());
   }
   if (!file_->pin(version_of(head))) {
-    throw failure(ErrorKind::ChangedRemotely, "the file became another one on the server");
+    throw failure(ErrorKind::ChangedRemotely, "the file became another one on the server (it was " +
+                                                  describe(file_->version()) + ", is now " +
+                                                  describe(version_of(head)) + ")");
   }
   if (is_complete_) return;
   is_partial_ ? check_range(head) : check_whole(head);

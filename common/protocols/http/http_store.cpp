@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/net/http_error.h"
+#include "common/net/redirect.h"
 #include "common/protocols/http/http_answer.h"
 #include "common/protocols/http/http_file.h"
 
@@ -94,7 +95,13 @@ HttpResponseHead HttpStore::fetch_head_by_get(const Url& url, const RequestConte
 }
 
 std::vector<Entry> HttpStore::list(const RemotePath& directory, const RequestContext& context) {
-  return lister_.list(paths_.directory(directory), context);
+  const Url asked = paths_.directory(directory);
+  HttpListing listing = lister_.list(asked, context);
+  const bool has_moved = listing.directory.to_string() != asked.to_string();
+  if (directory.is_root() && has_moved && may_share_credentials(asked, listing.directory)) {
+    paths_.move_to(listing.directory);
+  }
+  return std::move(listing.entries);
 }
 
 std::shared_ptr<RemoteFile> HttpStore::open(const RemotePath& path, const Version& known) {

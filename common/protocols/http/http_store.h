@@ -34,7 +34,7 @@ class HttpStore final : public RemoteStore {
 
   const HttpAccess access_;
   const std::shared_ptr<HttpClient> client_;
-  const HttpPaths paths_;
+  HttpPaths paths_;
   HttpLister lister_;
   HttpUploader uploader_;
   std::atomic<bool> refuses_head_ = false;
