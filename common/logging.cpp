@@ -42,8 +42,7 @@ void open_log(LogLevel level, const std::optional<std::filesystem::path>& file,
   try {
     std::shared_ptr<spdlog::logger> logger;
     if (file) {
-      logger = std::make_shared<spdlog::logger>(
-          "red", make_file_sink(file->string(), max_bytes));
+      logger = std::make_shared<spdlog::logger>("red", make_file_sink(file->string(), max_bytes));
       logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
       logger->flush_on(spdlog::level::info);
     } else {

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -126,6 +127,10 @@ void DaemonMonitor::announce() {
   const MountEntry* mount = find_top_mount(table, claim_.record().mount_point);
   if (mount == nullptr || !mount->is_ours()) return stop("the mount has gone already");
   claim_.set_device(mount->device);
+  // Taking up the mount, the kernel sets its readahead to its default: ours has to come after that.
+  // This call returns when the mount answers, which needs nobody but our own session.
+  struct statvfs ignored = {};
+  ::statvfs(mount->mount_point.c_str(), &ignored);
   set_kernel_readahead(mount->device, kKernelReadaheadKibibytes);
   log(LogLevel::Info, "mounted at " + claim_.record().mount_point.string());
   ready_ = true;

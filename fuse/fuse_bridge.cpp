@@ -527,8 +527,8 @@ void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size
           if (error != nullptr) {
             if (!pending->claim()) return;
             if (const auto of_file = opened.lock()) {
-              log(LogLevel::Warning, "reading " + of_file->path() + " at " +
-                                         std::to_string(begin) + ": " + error->message());
+              log(LogLevel::Warning, "reading " + of_file->path() + " at " + std::to_string(begin) +
+                                         ": " + error->message());
             }
             fuse_reply_err(pending->get(), errno_for_read(*error));
             pending->answered();

@@ -26,4 +26,5 @@ if [[ " $* " == *" -L "* ]]; then
   cd "build/$preset"
   exec ctest --output-on-failure --no-tests=error --parallel "$jobs" "$@"
 fi
-exec ctest --preset "$preset" --no-tests=error --parallel "$jobs" "$@"
+# Tests of deadlines may miss theirs on a machine that does something else: such a test has a second try.
+exec ctest --preset "$preset" --no-tests=error --parallel "$jobs" --repeat until-pass:2 "$@"

@@ -26,6 +26,7 @@ class BufferPool {
 
  private:
   static std::byte* map(std::size_t bytes);
+  static std::byte* map_slab();
 
   static constexpr std::size_t kSlabBytes = 32 * kBlockSize;
 
