@@ -186,7 +186,8 @@ TEST(Cli, TransfersShowProgressOnATerminal) {
   const NginxServer server({.bytes_per_second = 1'000'000});
   write_file(server.root() / "a", std::string(3'000'000, 'a'));
   const TemporaryDirectory directory;
-  const Connector connector;
+  Connector connector;
+  connector.set_environment("TERM", "xterm");
   const std::string access = connector.keep_json({{"url", server.url("/a")}});
   const Outcome shown =
       run_on_terminal(connector.command({"receive-file", access, directory / "a"}), 80);
