@@ -89,6 +89,7 @@ struct Flow {
   std::size_t window = kInitialWindow;
   bool read_ended = false;
   bool write_ended = false;
+  bool waits_for_wire = false;
 
   void take_acknowledgements(Time now) {
     while (!acknowledgements.empty() && acknowledgements.front().first <= now) {
@@ -101,7 +102,10 @@ struct Flow {
 
   /// False: the connection is broken.
   bool read(Time now) {
-    while (!read_ended && now >= opens_at && in_flight < window && wire->has_room(now)) {
+    waits_for_wire = false;
+    while (!read_ended && now >= opens_at && in_flight < window) {
+      waits_for_wire = !wire->has_room(now);
+      if (waits_for_wire) break;
       std::vector<char> buffer(std::min(kChunk, window - in_flight));
       const ssize_t count = recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
       if (count < 0) return errno == EAGAIN || errno == EINTR;
@@ -137,7 +141,7 @@ struct Flow {
     if (!under_way.empty() && under_way.front().arrives > now) next = under_way.front().arrives;
     if (!acknowledgements.empty()) next = std::min(next, acknowledgements.front().first);
     if (opens_at > now) next = std::min(next, opens_at);
-    if (!read_ended && !wire->has_room(now)) next = std::min(next, wire->free_at - kMaxQueue);
+    if (waits_for_wire) next = std::min(next, wire->free_at - kMaxQueue);
     return next;
   }
 };
