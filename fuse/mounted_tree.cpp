@@ -1,7 +1,6 @@
 #include "fuse/mounted_tree.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "common/logging.h"
