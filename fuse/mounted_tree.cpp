@@ -360,7 +360,7 @@ void MountedTree::complete_child(NodeId directory, const std::string& name, Attr
     reply(nullptr, *attributes);
     return;
   }
-  stat_child(directory, name, Priority::Demand,
+  stat_child(directory, name, Ask::IfIncomplete, Priority::Demand,
              [this, directory, name, reply = std::move(reply)](const Error* error) {
                Attributes absent;
                absent.valid_for = options_.attribute_lifetime;
@@ -370,11 +370,18 @@ void MountedTree::complete_child(NodeId directory, const std::string& name, Attr
   stat_siblings_ahead(directory, name);
 }
 
-void MountedTree::stat_child(NodeId directory, const std::string& name, Priority priority,
+void MountedTree::stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
                              std::function<void(const Error*)> done) {
   RemotePath path;
   {
     std::unique_lock lock(mutex_);
+    // Another request may have brought it since the caller looked.
+    const ChildEntry* entry = ask == Ask::IfIncomplete ? entry_of(directory, name) : nullptr;
+    if (entry != nullptr && entry->is_complete(std::chrono::steady_clock::now())) {
+      lock.unlock();
+      done(nullptr);
+      return;
+    }
     if (!nodes_.contains(directory)) {
       lock.unlock();
       const Error error = Error::local_io(ESTALE, name);
@@ -437,7 +444,7 @@ void MountedTree::stat_siblings_ahead(NodeId directory, const std::string& name)
     ahead.frontier = end;
   }
   for (const std::string& next : names) {
-    stat_child(directory, next, Priority::Background, [](const Error*) {});
+    stat_child(directory, next, Ask::IfIncomplete, Priority::Background, [](const Error*) {});
   }
 }
 
@@ -460,7 +467,7 @@ void MountedTree::get_attributes(NodeId id, AttributesReply reply) {
     reply(nullptr, attributes);
     return;
   }
-  stat_child(directory, name, Priority::Demand,
+  stat_child(directory, name, Ask::IfIncomplete, Priority::Demand,
              [this, id, reply = std::move(reply)](const Error* error) {
                if (error != nullptr) {
                  reply(error, {});
@@ -506,7 +513,7 @@ void MountedTree::open(NodeId id, OpenReply reply) {
     finish_open(id, false, std::move(reply));
     return;
   }
-  stat_child(directory, name, Priority::Demand,
+  stat_child(directory, name, Ask::Always, Priority::Demand,
              [this, id, reply = std::move(reply)](const Error* error) {
                if (error != nullptr) {
                  reply(error, {});

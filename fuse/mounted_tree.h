@@ -144,7 +144,8 @@ class MountedTree {
   std::optional<Attributes> enter_complete(NodeId directory, const std::string& name);
   /// The same, from the server if need be.
   void complete_child(NodeId directory, const std::string& name, AttributesReply reply);
-  void stat_child(NodeId directory, const std::string& name, Priority priority,
+  enum class Ask { Always, IfIncomplete };
+  void stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
                   std::function<void(const Error*)> done);
   void stat_siblings_ahead(NodeId directory, const std::string& name);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);

@@ -129,6 +129,7 @@ bool FileReception::restart(Id id) {
 }
 
 void FileReception::adopt_answer(const ReadAnswer& answer) {
+  target_->set_attributes({answer.mode, answer.version.modified});
   const auto size = answer.version.size;
   if (!size) return;
   if (expected_size_ && *expected_size_ != *size) throw wrong_size(*size, *expected_size_);

@@ -19,6 +19,7 @@ namespace red {
 namespace {
 
 constexpr mode_t kNewFileMode = 0666;
+constexpr mode_t kPermissionBits = 07777;
 constexpr std::size_t kMaxNameLength = 255;  // NAME_MAX of every Linux file system
 constexpr int kMaxLinks = 40;                // as the kernel's own limit (path_resolution(7))
 constexpr std::uint64_t kWritebackStep = 32 << 20;
@@ -128,6 +129,7 @@ class StreamTarget final : public LocalTarget {
   void start_over() override { throw not_for_streams(); }
   void start_writeback() override {}
   std::string sha1() const override { throw not_for_streams(); }
+  void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
  private:
@@ -162,6 +164,30 @@ FileDescriptor::~FileDescriptor() {
   if (number_ >= 0) ::close(number_);
 }
 
+LocalAttributes attributes_of(const struct stat& status) {
+  const auto time = std::chrono::seconds(status.st_mtim.tv_sec) +
+                    std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+  return {status.st_mode & kPermissionBits, FileTime(time)};
+}
+
+void apply_attributes(int descriptor, const LocalAttributes& attributes,
+                      const std::string& shown_name) {
+  if (attributes.mode) {
+    const mode_t mode = *attributes.mode & 0777U & ~current_umask();
+    if (::fchmod(descriptor, mode) != 0) throw_errno("setting the permissions of " + shown_name);
+  }
+  if (attributes.modified) {
+    const auto since_epoch = attributes.modified->time_since_epoch();
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+    const std::array<timespec, 2> times{
+        timespec{0, UTIME_OMIT},
+        timespec{seconds.count(), static_cast<long>((since_epoch - seconds).count())}};
+    if (::futimens(descriptor, times.data()) != 0) {
+      throw_errno("setting the modification time of " + shown_name);
+    }
+  }
+}
+
 FileSource::FileSource(const std::filesystem::path& path)
     : shown_name_(path.string()), file_(open_for_reading(path)) {
   struct stat status {};
@@ -171,6 +197,7 @@ FileSource::FileSource(const std::filesystem::path& path)
     throw Error::local_io(EINVAL, "reading " + shown_name_ + ": not a regular file");
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
+  attributes_ = attributes_of(status);
 }
 
 std::uint64_t FileSource::current_size() const {
@@ -279,10 +306,11 @@ void AtomicFile::link_under_temporary_name() {
 
 void AtomicFile::commit() {
   const bool is_synced = durability_ == Durability::Synced;
+  apply_attributes(file_.get(), attributes_, shown_name_);
   if (is_synced && ::fsync(file_.get()) != 0) throw_errno("writing " + shown_name_);
   // Linking cannot replace, renaming can: an existing file takes the way over a temporary name.
   if (!temporary_name_.empty() || !link_as(name_)) {
-    adopt_permissions();
+    if (!attributes_.mode) adopt_permissions();
     if (temporary_name_.empty()) link_under_temporary_name();
     if (::renameat(directory_->get(), temporary_name_.c_str(), directory_->get(), name_.c_str()) !=
         0) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "common/byte_source.h"
+#include "common/remote/remote_store.h"
 
 namespace red {
 
@@ -31,6 +33,13 @@ class FileDescriptor {
   int number_ = -1;
 };
 
+/// Permission bits and modification time, to be sent along.
+LocalAttributes attributes_of(const struct stat& status);
+/// Gives an open file or directory the permissions (never set-user-id and its like, and only what
+/// the umask leaves) and the modification time of a remote one. Throws Error{LocalIo}.
+void apply_attributes(int descriptor, const LocalAttributes& attributes,
+                      const std::string& shown_name);
+
 /// A local regular file to send. Its size is fixed when it is opened; a file that shrinks or grows
 /// while it is sent is Error{LocalIo}.
 class FileSource final : public ByteSource {
@@ -39,6 +48,7 @@ class FileSource final : public ByteSource {
   explicit FileSource(const std::filesystem::path& path);
 
   std::uint64_t size() const override { return size_; }
+  const LocalAttributes& attributes() const { return attributes_; }
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override;
 
  private:
@@ -47,6 +57,7 @@ class FileSource final : public ByteSource {
   std::string shown_name_;
   FileDescriptor file_;
   std::uint64_t size_ = 0;
+  LocalAttributes attributes_;
 };
 
 /// Where the bytes of a received file go. All failures are Error{LocalIo}.
@@ -67,6 +78,9 @@ class LocalTarget {
   virtual void start_writeback() = 0;
   /// The lower-case SHA-1 of what was written. Not for streams.
   virtual std::string sha1() const = 0;
+  /// What the file is to have when it appears; what is empty stays as for any new file. May come
+  /// again, the last counts.
+  virtual void set_attributes(const LocalAttributes& attributes) = 0;
   /// Makes the file appear under its name.
   virtual void commit() = 0;
 };
@@ -92,6 +106,7 @@ class AtomicFile final : public LocalTarget {
   void start_over() override;
   void start_writeback() override;
   std::string sha1() const override;
+  void set_attributes(const LocalAttributes& attributes) override { attributes_ = attributes; }
   void commit() override;
 
  private:
@@ -108,6 +123,7 @@ class AtomicFile final : public LocalTarget {
   const Durability durability_;
 
   FileDescriptor file_;
+  LocalAttributes attributes_;
   std::string temporary_name_;  ///< empty while the file has no name
   std::atomic<std::uint64_t> written_{0};
   std::uint64_t handed_to_disk_ = 0;  ///< of written_; only start_writeback() uses it

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "transfer/local_files.h"
 
 namespace red {
 namespace {
@@ -75,6 +76,7 @@ LocalNode look_at_local(const std::filesystem::path& local, RemotePath path) {
   node.path = std::move(path);
   node.local = local;
   node.is_directory = S_ISDIR(status.st_mode);
+  node.attributes = attributes_of(status);
   if (!node.is_directory) {
     if (!S_ISREG(status.st_mode)) throw_unusable(local, "neither a file nor a directory");
     node.size = static_cast<std::uint64_t>(status.st_size);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/remote/remote_path.h"
+#include "common/remote/remote_store.h"
 
 namespace red {
 
@@ -15,7 +16,8 @@ struct LocalNode {
   RemotePath path;
   std::filesystem::path local;
   bool is_directory = false;
-  std::uint64_t size = 0;           ///< bytes; files only
+  std::uint64_t size = 0;  ///< bytes; files only
+  LocalAttributes attributes;
   std::vector<LocalNode> children;  ///< directories only, by name
 };
 

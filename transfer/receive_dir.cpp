@@ -64,6 +64,7 @@ class TreeReceiver {
     while (!group_.wait_for(kTick)) tick();
     discard_unfinished();
     group_.throw_if_failed();
+    finish_directories();
     tree_.sync();
   }
 
@@ -87,6 +88,7 @@ class TreeReceiver {
   void complete(JobId id);
   Job take(JobId id);
   void discard_unfinished();
+  void finish_directories();
   void tick();
   void tick_one(JobId id);
 
@@ -103,8 +105,9 @@ class TreeReceiver {
   std::mutex mutex_;
   // guarded by mutex_
   std::vector<RemotePath> directories_;  ///< to be listed, the last first
-  std::deque<WantedFile> files_;         ///< to be read, the first first
-  std::map<JobId, Job> jobs_;            ///< being read
+  std::vector<std::pair<RemotePath, LocalAttributes>> made_directories_;  ///< parents first
+  std::deque<WantedFile> files_;  ///< to be read, the first first
+  std::map<JobId, Job> jobs_;     ///< being read
   int listing_ = 0;
   int reading_ = 0;
   std::uint64_t entries_ = 0;
@@ -182,6 +185,9 @@ void TreeReceiver::want_entries(const RemotePath& directory, std::vector<Entry> 
     for (const Entry& entry : entries) {
       RemotePath path = directory.child(entry.name);
       if (entry.kind == EntryKind::Directory) {
+        if (entry.mode) {
+          made_directories_.emplace_back(path, LocalAttributes{entry.mode, entry.modified});
+        }
         directories_.push_back(std::move(path));
         continue;
       }
@@ -261,6 +267,15 @@ TreeReceiver::Job TreeReceiver::take(JobId id) {
 void TreeReceiver::discard_unfinished() {
   const std::lock_guard lock(mutex_);
   for (const auto& [id, job] : jobs_) job.reception->take_target();
+}
+
+/// Last, since they may forbid what was still to be written; children before their parents, which
+/// may forbid to get there.
+void TreeReceiver::finish_directories() {
+  for (auto made = made_directories_.rbegin(); made != made_directories_.rend(); ++made) {
+    const auto& [path, attributes] = *made;
+    apply_attributes(tree_.directory(path)->get(), attributes, path.text());
+  }
 }
 
 void TreeReceiver::tick() {

@@ -145,14 +145,14 @@ class TreeSender {
   }
 
   void send_directory(const LocalNode& directory) {
-    uploader_.make_directory(directory.path, context());
+    uploader_.make_directory(directory.path, directory.attributes, context());
     for (const LocalNode& node : directory.children) submit(node);
   }
 
   void send_file(const LocalNode& node) {
     FileSource file(node.local);
     ProgressSource counted(file, progress_);
-    uploader_.upload(node.path, counted, context());
+    uploader_.upload(node.path, counted, file.attributes(), context());
     progress_.file_done();
   }
 

@@ -18,7 +18,7 @@ void send_file(RemoteStore& store, const std::filesystem::path& source, Progress
   RequestContext context;
   context.stop = std::move(stop);
   try {
-    uploader->upload({}, counted, context);
+    uploader->upload({}, counted, file.attributes(), context);
   } catch (const Error& error) {
     throw error.within("sending " + source.string());
   }

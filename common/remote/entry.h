@@ -25,7 +25,11 @@ struct Version {
   void complete_from(const Version& other);
 };
 
-enum class EntryKind { File, Directory };
+enum class EntryKind {
+  File,
+  Directory,
+  Symlink,  ///< only where a store shows links as links: for a mount
+};
 
 /// A file or directory as a listing or a stat shows it.
 struct Entry {
@@ -36,6 +40,10 @@ struct Entry {
   std::string etag;                   ///< empty if not told
   std::string content_type;           ///< empty if not told
   bool modified_is_exact = false;     ///< modified has full HTTP precision (seconds)
+  std::optional<std::uint32_t> mode;  ///< permission bits (07777), where the protocol has them
+  /// Of a Symlink: a relative path that never leaves the store's tree, whatever is resolved on the
+  /// way.
+  std::string link_target;
 
   Version version() const { return {etag, modified_is_exact ? modified : std::nullopt, size}; }
 };

@@ -34,6 +34,7 @@ struct ReadAnswer {
   bool ranges_supported = false;  ///< whether later reads of ranges can work
   Version version;                ///< as far as the answer tells it; its size is the whole file's
   std::string content_type;
+  std::optional<std::uint32_t> mode = {};  ///< permission bits, where the protocol has them
 };
 
 /// Takes the bytes of one read, in order, on the transport's thread: it must not block on the
@@ -72,6 +73,12 @@ class RemoteFile {
   virtual Version version() const = 0;
 };
 
+/// What a file to send has beside its bytes. A protocol without such things leaves them out.
+struct LocalAttributes {
+  std::optional<std::uint32_t> mode;  ///< permission bits
+  std::optional<FileTime> modified;
+};
+
 /// Sending, where the protocol and the server can.
 class Uploader {
  public:
@@ -79,11 +86,13 @@ class Uploader {
 
   /// Sends one file and returns when the server has it; an existing one is replaced. Blocks,
   /// thread-safe.
-  virtual void upload(const RemotePath& path, ByteSource& source,
+  virtual void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
                       const RequestContext& context) = 0;
 
-  /// Makes the directory; one that exists already is success. Its parent must exist.
-  virtual void make_directory(const RemotePath& path, const RequestContext& context) = 0;
+  /// Makes the directory; one that exists already is success and keeps its permissions. Its parent
+  /// must exist, but for the root's, which is made where the protocol can.
+  virtual void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+                              const RequestContext& context) = 0;
 };
 
 /// What a store is opened for; one value per function of the CLI specification.

@@ -321,11 +321,15 @@ class RetryingStore final : public RemoteStore, private Uploader {
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
 
  private:
-  void upload(const RemotePath& path, ByteSource& source, const RequestContext& context) override {
-    try_repeatedly(policy_, context, [&] { store_->uploader()->upload(path, source, context); });
+  void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
+              const RequestContext& context) override {
+    try_repeatedly(policy_, context,
+                   [&] { store_->uploader()->upload(path, source, attributes, context); });
   }
-  void make_directory(const RemotePath& path, const RequestContext& context) override {
-    try_repeatedly(policy_, context, [&] { store_->uploader()->make_directory(path, context); });
+  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+                      const RequestContext& context) override {
+    try_repeatedly(policy_, context,
+                   [&] { store_->uploader()->make_directory(path, attributes, context); });
   }
 
   const RetryPolicy policy_;

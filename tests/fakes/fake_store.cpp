@@ -545,7 +545,8 @@ Uploader* FakeStore::uploader() {
   return core_->uploads ? this : nullptr;
 }
 
-void FakeStore::upload(const RemotePath& path, ByteSource& source, const RequestContext& context) {
+void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,
+                       const RequestContext& context) {
   core_->count_and_fail(FakeCall::Upload, context);
   std::string content(static_cast<std::size_t>(source.size()), '\0');
   for (std::uint64_t offset = 0; offset < content.size();) {
@@ -567,7 +568,8 @@ void FakeStore::upload(const RemotePath& path, ByteSource& source, const Request
   core_->set(path, core_->new_file(std::move(content)));
 }
 
-void FakeStore::make_directory(const RemotePath& path, const RequestContext& context) {
+void FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
+                               const RequestContext& context) {
   core_->count_and_fail(FakeCall::MakeDirectory, context);
   const std::lock_guard lock(core_->mutex);
   if (!path.is_root()) core_->node(path.parent());

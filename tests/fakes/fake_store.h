@@ -91,8 +91,10 @@ class FakeStore final : public RemoteStore, private Uploader {
   class Core;
 
  private:
-  void upload(const RemotePath& path, ByteSource& source, const RequestContext& context) override;
-  void make_directory(const RemotePath& path, const RequestContext& context) override;
+  void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
+              const RequestContext& context) override;
+  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+                      const RequestContext& context) override;
 
   const std::shared_ptr<Core> core_;
 };

@@ -61,7 +61,7 @@ HttpUploader::HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess&
       method_(access.method == "GET" ? "PUT" : access.method),
       names_content_type_(!access.client.headers.find("Content-Type")) {}
 
-void HttpUploader::upload(const RemotePath& path, ByteSource& source,
+void HttpUploader::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,
                           const RequestContext& context) {
   const Url url = paths_.file(path);
   const auto body = std::make_shared<WatchedSource>(source);
@@ -77,7 +77,8 @@ void HttpUploader::upload(const RemotePath& path, ByteSource& source,
   }
 }
 
-void HttpUploader::make_directory(const RemotePath& path, const RequestContext& context) {
+void HttpUploader::make_directory(const RemotePath& path, const LocalAttributes&,
+                                  const RequestContext& context) {
   if (has_no_collections_) return;
   const Url url = paths_.directory(path);
   const HttpResponseHead head =

@@ -18,10 +18,12 @@ class HttpUploader final : public Uploader {
   HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess& access);
 
   /// A POST whose body was sent, in part or whole, fails with an error that is not retryable.
-  void upload(const RemotePath& path, ByteSource& source, const RequestContext& context) override;
+  void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
+              const RequestContext& context) override;
 
   /// A server that cannot make collections is no error yet: it may make them with their first file.
-  void make_directory(const RemotePath& path, const RequestContext& context) override;
+  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+                      const RequestContext& context) override;
 
  private:
   const std::shared_ptr<HttpClient> client_;

@@ -247,6 +247,7 @@ class MemoryTarget final : public LocalTarget {
   void start_over() override { content_.clear(); }
   void start_writeback() override {}
   std::string sha1() const override { return {}; }
+  void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
   const std::string& content() const { return content_; }

@@ -156,7 +156,7 @@ TEST_F(RetryingStore, RepeatsUploadsFromTheirBeginning) {
     }
   } source;
   fake_->break_next_uploads(100'000, 2, kReset);
-  store_->uploader()->upload(RemotePath{}.child("f"), source, {});
+  store_->uploader()->upload(RemotePath{}.child("f"), source, {}, {});
   EXPECT_EQ(fake_->content_of("f"), source.text);
   EXPECT_EQ(fake_->count_of(FakeCall::Upload), 3);
 }

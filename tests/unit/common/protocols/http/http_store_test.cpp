@@ -606,8 +606,8 @@ TEST_F(HttpStoreTest, AFileIsNoDirectoryAndIsNotReadToFindOut) {
 TEST_F(HttpStoreTest, UploadsByTheMethodOfTheAccessData) {
   serve([](const auto&) { return http_answer(201); });
   TextSource source("content");
-  store("/up/file", "POST").uploader()->upload({}, source, soon());
-  store("/up", "PUT").uploader()->upload(RemotePath().child("a b"), source, soon());
+  store("/up/file", "POST").uploader()->upload({}, source, {}, soon());
+  store("/up", "PUT").uploader()->upload(RemotePath().child("a b"), source, {}, soon());
   EXPECT_THAT(log_.lines(), ElementsAre("POST /up/file", "PUT /up/a%20b"));
   EXPECT_EQ(log_.all().at(0).body, "content");
   EXPECT_EQ(log_.all().at(1).body, "content");
@@ -616,11 +616,13 @@ TEST_F(HttpStoreTest, UploadsByTheMethodOfTheAccessData) {
 TEST_F(HttpStoreTest, APostThatWasSentIsNotRetryable) {
   serve([](const auto&) { return http_answer(503); });
   TextSource source("content");
-  const Error post = error_of([&] { store("/up", "POST").uploader()->upload({}, source, soon()); });
+  const Error post =
+      error_of([&] { store("/up", "POST").uploader()->upload({}, source, {}, soon()); });
   EXPECT_FALSE(post.retryable());
   EXPECT_THAT(post.message(), HasSubstr("HTTP 503"));
-  EXPECT_TRUE(
-      error_of([&] { store("/up", "PUT").uploader()->upload({}, source, soon()); }).retryable());
+  EXPECT_TRUE(error_of([&] {
+                store("/up", "PUT").uploader()->upload({}, source, {}, soon());
+              }).retryable());
 }
 
 TEST_F(HttpStoreTest, APostOfWhichNothingWasSentIsRetryable) {
@@ -628,14 +630,14 @@ TEST_F(HttpStoreTest, APostOfWhichNothingWasSentIsRetryable) {
   HttpStore opened = store("/up", "POST");
   server_.reset();
   TextSource source("content");
-  EXPECT_TRUE(error_of([&] { opened.uploader()->upload({}, source, soon()); }).retryable());
+  EXPECT_TRUE(error_of([&] { opened.uploader()->upload({}, source, {}, soon()); }).retryable());
 }
 
 TEST_F(HttpStoreTest, APostWhoseConnectionBreaksIsNotRetryable) {
   server_.emplace([](WireConnection& connection) { connection.read_request(); });
   TextSource source("content");
   const Error error =
-      error_of([&] { store("/up", "POST").uploader()->upload({}, source, soon()); });
+      error_of([&] { store("/up", "POST").uploader()->upload({}, source, {}, soon()); });
   EXPECT_EQ(error.kind(), ErrorKind::Remote);
   EXPECT_THAT(error.message(), HasSubstr("not repeated"));
 }
@@ -644,15 +646,15 @@ TEST_F(HttpStoreTest, MakesCollectionsAndTakesExistingOnesForSuccess) {
   std::atomic<int> status = 201;
   serve([&](const auto&) { return http_answer(status); });
   HttpStore opened = store("/up", "PUT");
-  opened.uploader()->make_directory(RemotePath().child("d"), soon());
+  opened.uploader()->make_directory(RemotePath().child("d"), {}, soon());
   status = 405;
-  opened.uploader()->make_directory({}, soon());
+  opened.uploader()->make_directory({}, {}, soon());
   EXPECT_THAT(log_.lines(), ElementsAre("MKCOL /up/d/", "MKCOL /up/"));
   status = 409;
-  EXPECT_EQ(error_of([&] { opened.uploader()->make_directory({}, soon()); }).kind(),
+  EXPECT_EQ(error_of([&] { opened.uploader()->make_directory({}, {}, soon()); }).kind(),
             ErrorKind::NotFound);
   status = 403;
-  EXPECT_EQ(error_of([&] { opened.uploader()->make_directory({}, soon()); }).kind(),
+  EXPECT_EQ(error_of([&] { opened.uploader()->make_directory({}, {}, soon()); }).kind(),
             ErrorKind::PermissionDenied);
 }
 
@@ -660,9 +662,9 @@ TEST_F(HttpStoreTest, AServerWithoutCollectionsIsAskedOnce) {
   serve([](const auto& request) { return http_answer(request.method == "PUT" ? 201 : 501); });
   HttpStore opened = store("/up", "PUT");
   TextSource source("content");
-  opened.uploader()->make_directory(RemotePath().child("d"), soon());
-  opened.uploader()->make_directory(RemotePath().child("e"), soon());
-  opened.uploader()->upload(RemotePath().child("d").child("f"), source, soon());
+  opened.uploader()->make_directory(RemotePath().child("d"), {}, soon());
+  opened.uploader()->make_directory(RemotePath().child("e"), {}, soon());
+  opened.uploader()->upload(RemotePath().child("d").child("f"), source, {}, soon());
   EXPECT_THAT(log_.lines(), ElementsAre("MKCOL /up/d/", "PUT /up/d/f"));
 }
 
@@ -670,9 +672,9 @@ TEST_F(HttpStoreTest, AServerThatTakesNoUploadsSaysSoForDirectories) {
   serve([](const auto&) { return http_answer(405); });
   HttpStore opened = store("/up", "PUT");
   TextSource source("content");
-  opened.uploader()->make_directory({}, soon());
+  opened.uploader()->make_directory({}, {}, soon());
   const Error error =
-      error_of([&] { opened.uploader()->upload(RemotePath().child("f"), source, soon()); });
+      error_of([&] { opened.uploader()->upload(RemotePath().child("f"), source, {}, soon()); });
   EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
   EXPECT_THAT(error.message(), HasSubstr("cannot take a directory"));
 }
