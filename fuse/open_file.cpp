@@ -35,14 +35,17 @@ void OpenFile::read_ahead(ByteRange range) {
   const auto size = file_->size();
   if (!size) return;
   std::optional<ByteRange> ahead;
+  std::optional<ByteRange> behind;
   {
     const std::lock_guard lock(mutex_);
     ahead = policy_.observe(range, *size, {budget_->share()});
+    behind = policy_.left_behind();
     if (!is_stream_ && policy_.is_sequential()) {
       is_stream_ = true;
       budget_->add_stream();
     }
   }
+  if (behind) file_->drop(*behind);
   if (ahead) file_->read_ahead(*ahead, stop_.get_token());
 }
 

@@ -203,6 +203,14 @@ bool BlockCache::abandon(const std::shared_ptr<BlockRequest>& request, const Err
   return true;
 }
 
+void BlockCache::drop(ContentId content, BlockRun run) {
+  const std::lock_guard lock(mutex_);
+  for (std::uint64_t index = run.first; index < run.end; ++index) {
+    const auto position = slots_.find({content, index});
+    if (position != slots_.end() && position->second.is_present) erase(position);
+  }
+}
+
 void BlockCache::reserve(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
   reserved_ += bytes;

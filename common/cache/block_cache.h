@@ -126,6 +126,9 @@ class BlockCache {
   /// Takes a request that release() returned to serve it from elsewhere; false if it has completed.
   bool take_over(const std::shared_ptr<BlockRequest>& request);
 
+  /// Forgets those blocks of the run that are present.
+  void drop(ContentId content, BlockRun run);
+
   /// Bytes of the budget that something else uses from now on (metadata, spooled files); negative
   /// gives back. Blocks are evicted to make room, but at least a quarter of the budget stays
   /// theirs.

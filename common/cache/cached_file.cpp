@@ -232,6 +232,11 @@ void CachedFile::read_ahead(ByteRange range, std::stop_token stop) {
   start_fetches(missing, piece, context_for(Priority::Background, std::move(stop)));
 }
 
+void CachedFile::drop(ByteRange range) {
+  environment_.cache.drop(content_,
+                          {(range.begin + kBlockSize - 1) / kBlockSize, range.end / kBlockSize});
+}
+
 void CachedFile::start_fetches(const std::vector<BlockRun>& runs, std::uint64_t max_blocks,
                                const RequestContext& context) {
   for (const BlockRun& run : runs) {

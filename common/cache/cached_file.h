@@ -59,6 +59,9 @@ class CachedFile : public std::enable_shared_from_this<CachedFile> {
   /// off.
   void read_ahead(ByteRange range, std::stop_token stop);
 
+  /// Lets the cache forget the whole blocks of the range that nobody waits for.
+  void drop(ByteRange range);
+
   /// Bytes, if it is known.
   std::optional<std::uint64_t> size() const;
   bool serves_ranges() const { return !spooled_.load(std::memory_order_acquire); }

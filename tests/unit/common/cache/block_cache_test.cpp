@@ -176,6 +176,18 @@ TEST(BlockCache, GivesMemoryUpForWhatIsReservedButKeepsAQuarter) {
   cache.release(kContent, {10, 16});
 }
 
+TEST(BlockCache, DropsWhatIsPresentButNothingThatIsStillFetched) {
+  BlockCache cache(8 * kBlockSize);
+  const auto [request, outcome] = make_request({0, 3});
+  cache.request(kContent, request);
+  fill(cache, {0, 2});
+  cache.drop(kContent, {0, 3});
+  EXPECT_EQ(cache.request(kContent, make_request({1, 3}).first), (std::vector<BlockRun>{{1, 2}}));
+  fill(cache, {1, 3});
+  EXPECT_EQ(outcome->completions, 1);
+  EXPECT_EQ(outcome->blocks.at(0)->data()[0], byte_of(0));
+}
+
 TEST(BlockCache, KeepsNothingWhenToldSo) {
   BlockCache cache(8 * kBlockSize);
   const auto [request, outcome] = make_request({0, 1});

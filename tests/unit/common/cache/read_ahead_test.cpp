@@ -43,6 +43,28 @@ TEST(ReadAheadPolicy, NeverGoesFurtherThanTheStreamHasRead) {
   }
 }
 
+TEST(ReadAheadPolicy, TellsEachByteThatALongScanHasLeftBehindOnce) {
+  ReadAheadPolicy policy;
+  std::uint64_t left = 0;
+  for (std::uint64_t at = 0; at < 256 * kMiB; at += 128 * kKiB) {
+    policy.observe({at, at + 128 * kKiB}, kFile, kLimits);
+    const auto behind = policy.left_behind();
+    if (!behind) continue;
+    EXPECT_EQ(behind->begin, left);
+    EXPECT_LE(behind->end + 32 * kMiB, at + 128 * kKiB);
+    left = behind->end;
+  }
+  EXPECT_GE(left, (256 - 34) * kMiB);
+}
+
+TEST(ReadAheadPolicy, LeavesNothingOfAShortFileBehind) {
+  ReadAheadPolicy policy;
+  for (std::uint64_t at = 0; at < 32 * kMiB; at += 128 * kKiB) {
+    policy.observe({at, at + 128 * kKiB}, kFile, kLimits);
+    EXPECT_EQ(policy.left_behind(), std::nullopt);
+  }
+}
+
 TEST(ReadAheadPolicy, StopsAtTheEndOfTheFile) {
   ReadAheadPolicy policy;
   const std::uint64_t size = 3 * kMiB + 5;
