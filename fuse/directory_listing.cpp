@@ -11,7 +11,7 @@ Version ChildEntry::version() const {
 }
 
 bool ChildEntry::is_complete(TimePoint now) const {
-  return kind == EntryKind::Directory || (now < valid_until && (size || size_is_untold));
+  return kind != EntryKind::File || (now < valid_until && (size || size_is_untold));
 }
 
 DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_time,
@@ -27,9 +27,11 @@ DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_
     child.modified = entry.modified.value_or(default_time);
     child.modified_is_exact = entry.modified && entry.modified_is_exact;
     child.kind = entry.kind;
-    if (entry.size) child.valid_until = valid_until;
-    footprint_ +=
-        sizeof(ChildEntry) + sizeof(std::uint32_t) + child.name.capacity() + child.etag.capacity();
+    if (entry.mode) child.mode = static_cast<std::uint16_t>(*entry.mode);
+    child.link_target = std::move(entry.link_target);
+    if (entry.size || entry.kind == EntryKind::Symlink) child.valid_until = valid_until;
+    footprint_ += sizeof(ChildEntry) + sizeof(std::uint32_t) + child.name.capacity() +
+                  child.etag.capacity() + child.link_target.capacity();
     entries_.push_back(std::move(child));
   }
   std::iota(by_name_.begin(), by_name_.end(), 0U);
@@ -42,6 +44,17 @@ std::optional<std::size_t> DirectoryListing::find(std::string_view name) const {
       by_name_, name, {}, [this](std::uint32_t i) { return std::string_view(entries_[i].name); });
   if (position == by_name_.end() || entries_[*position].name != name) return std::nullopt;
   return *position;
+}
+
+std::pair<std::size_t, std::size_t> DirectoryListing::Ahead::advance(std::size_t position,
+                                                                     std::size_t first_window,
+                                                                     std::size_t max_window,
+                                                                     std::size_t size) {
+  window = window == 0 ? first_window : std::min(window * 2, max_window);
+  std::size_t begin = std::max(position + 1, frontier);
+  if (position + max_window < frontier) begin = position + 1;
+  frontier = std::min(begin + window, size);
+  return {std::min(begin, frontier), frontier};
 }
 
 void DirectoryListing::inherit(const DirectoryListing& older, TimePoint now) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
@@ -21,6 +22,8 @@ struct ChildEntry {
   FileTime modified{};
   TimePoint valid_until{};  ///< until then size, time and ETag are trusted
   EntryKind kind = EntryKind::File;
+  std::optional<std::uint16_t> mode;  ///< permission bits, where the protocol has them
+  std::string link_target;            ///< of a Symlink
   bool modified_is_exact = false;
   bool size_is_untold = false;  ///< the server was asked and does not say
 
@@ -47,11 +50,18 @@ class DirectoryListing {
   /// Bytes of memory, about.
   std::size_t footprint() const noexcept { return footprint_; }
 
-  /// How far the sizes of names that the listing does not size have been asked ahead.
-  struct StatAhead {
+  /// How far something has been asked for ahead of a reader who goes through the names.
+  struct Ahead {
     std::size_t frontier = 0;
     std::size_t window = 0;
-  } stat_ahead;
+
+    /// The positions to ask for next, [first, second), when the reader is at `position`; more the
+    /// longer it goes on. Whoever jumps back behind what has been asked starts over from there.
+    std::pair<std::size_t, std::size_t> advance(std::size_t position, std::size_t first_window,
+                                                std::size_t max_window, std::size_t size);
+  };
+  Ahead stat_ahead;  ///< sizes that the listing does not tell
+  Ahead list_ahead;  ///< listings of its directories
 
  private:
   std::vector<ChildEntry> entries_;

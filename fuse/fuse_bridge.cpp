@@ -93,6 +93,7 @@ class FuseSession::Impl {
   static void on_forget(fuse_req_t request, fuse_ino_t node, std::uint64_t lookups);
   static void on_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets);
   static void on_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*);
+  static void on_readlink(fuse_req_t request, fuse_ino_t node);
   static void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info);
   static void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
                       fuse_file_info* info);
@@ -374,6 +375,7 @@ fuse_lowlevel_ops FuseSession::Impl::operations() {
   table.forget = on_forget;
   table.forget_multi = on_forget_multi;
   table.getattr = on_getattr;
+  table.readlink = on_readlink;
   table.open = on_open;
   table.read = on_read;
   table.release = on_release;
@@ -405,10 +407,20 @@ void FuseSession::Impl::on_init(void* self, fuse_conn_info* connection) {
 
 struct stat FuseSession::Impl::stat_of(const Attributes& attributes) const {
   struct stat result = {};
-  const bool is_directory = attributes.kind == EntryKind::Directory;
   result.st_ino = attributes.node;
-  result.st_mode = is_directory ? S_IFDIR | 0555U : S_IFREG | 0444U;
-  result.st_nlink = is_directory ? 2 : 1;
+  result.st_nlink = 1;
+  switch (attributes.kind) {
+    case EntryKind::File:
+      result.st_mode = S_IFREG | attributes.mode.value_or(0444U);
+      break;
+    case EntryKind::Directory:
+      result.st_mode = S_IFDIR | attributes.mode.value_or(0555U);
+      result.st_nlink = 2;
+      break;
+    case EntryKind::Symlink:
+      result.st_mode = S_IFLNK | 0777U;
+      break;
+  }
   result.st_uid = uid_;
   result.st_gid = gid_;
   result.st_size = static_cast<off_t>(attributes.size);
@@ -480,6 +492,19 @@ void FuseSession::Impl::on_getattr(fuse_req_t request, fuse_ino_t node, fuse_fil
             pending->answered();
           }
         });
+  });
+}
+
+void FuseSession::Impl::on_readlink(fuse_req_t request, fuse_ino_t node) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.read_link(node, [pending](const Error* error, const std::string& target) {
+      if (error != nullptr) {
+        pending->answer_error(errno_of(*error));
+      } else if (pending->claim()) {
+        fuse_reply_readlink(pending->get(), target.c_str());
+        pending->answered();
+      }
+    });
   });
 }
 

@@ -15,6 +15,10 @@ constexpr std::string_view kContentTypeAttribute = "user.red.content_type";
 // Sizes that a listing does not tell are asked for ahead of the reader, more the longer it goes on.
 constexpr std::size_t kFirstStatWindow = 32;
 constexpr std::size_t kMaxStatWindow = 1024;
+// Directories are listed ahead of a reader who goes from one to the next, likewise.
+constexpr std::size_t kFirstListWindow = 4;
+constexpr std::size_t kMaxListWindow = 256;
+constexpr std::size_t kMaxListedAhead = 1000;
 // Names that do not exist are remembered; a program that tries endless names must not fill memory.
 constexpr std::size_t kMaxAbsentNames = 10'000;
 // A node in the table, with what the containers around it take.
@@ -129,6 +133,10 @@ void MountedTree::charge(std::int64_t bytes) { cache_.reserve(bytes); }
 
 void MountedTree::forget(NodeId id, std::uint64_t lookups) {
   const std::lock_guard lock(mutex_);
+  release_lookups(id, lookups);
+}
+
+void MountedTree::release_lookups(NodeId id, std::uint64_t lookups) {
   const auto found = nodes_.find(id);
   if (found == nodes_.end() || id == kRootNode) return;
   found->second.lookups -= std::min(found->second.lookups, lookups);
@@ -161,18 +169,22 @@ ChildEntry* MountedTree::entry_of(NodeId directory, std::string_view name) {
 }
 
 Attributes MountedTree::root_attributes() const {
-  return {kRootNode, EntryKind::Directory, 0, mounted_at_, options_.attribute_lifetime};
+  return {kRootNode, EntryKind::Directory, 0, mounted_at_, options_.attribute_lifetime, {}};
 }
 
 Attributes MountedTree::attributes_of(NodeId id) {
   if (id == kRootNode) return root_attributes();
   const Node& node = node_at(id);
-  Attributes attributes{id, node.kind, 0, mounted_at_, {}};
+  Attributes attributes{id, node.kind, 0, mounted_at_, {}, {}};
   if (const ChildEntry* entry = entry_of(node.parent, node.name)) {
-    attributes.size = entry->size.value_or(0);
+    attributes.size =
+        node.kind == EntryKind::Symlink ? entry->link_target.size() : entry->size.value_or(0);
+    attributes.mode = entry->mode;
     attributes.modified = entry->modified;
     const Duration left = entry->valid_until - std::chrono::steady_clock::now();
-    if (entry->size) attributes.valid_for = std::max(left, Duration::zero());
+    if (entry->size || node.kind == EntryKind::Symlink) {
+      attributes.valid_for = std::max(left, Duration::zero());
+    }
   } else if (node.content) {
     // Gone from the listing while it is open: what the open handles read is still true of them.
     attributes.size = node.content->version.size.value_or(0);
@@ -203,6 +215,8 @@ void MountedTree::store_stat(NodeId directory, const std::string& name,
     entry->kind = found->kind;
     entry->modified = mounted_at_;
   }
+  if (found->mode) entry->mode = static_cast<std::uint16_t>(*found->mode);
+  entry->link_target = found->link_target;
   entry->size = found->size;
   entry->size_is_untold = !found->size.has_value();
   entry->etag = found->etag;
@@ -215,7 +229,7 @@ void MountedTree::store_stat(NodeId directory, const std::string& name,
 
 // --- listings ---
 
-void MountedTree::load_listing(NodeId directory, ListingReply reply) {
+void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply reply) {
   std::shared_ptr<DirectoryListing> listing;
   RemotePath path;
   {
@@ -235,9 +249,9 @@ void MountedTree::load_listing(NodeId directory, ListingReply reply) {
     reply(nullptr, std::move(listing));
     return;
   }
-  const bool submitted = run_on_worker(Priority::Demand, [this, directory, path] {
+  const bool submitted = run_on_worker(priority, [this, directory, path, priority] {
     try {
-      listing_loaded(directory, nullptr, store_->list(path, context(Priority::Demand)));
+      listing_loaded(directory, nullptr, store_->list(path, context(priority)));
     } catch (...) {
       const Error error = current_exception_as_error();
       listing_loaded(directory, &error, {});
@@ -281,7 +295,45 @@ void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vect
 }
 
 void MountedTree::open_directory(NodeId directory, ListingReply reply) {
-  load_listing(directory, std::move(reply));
+  load_listing(directory, Priority::Demand, std::move(reply));
+  list_ahead(directory);
+}
+
+/// A program that goes from one directory to its sibling is likely to go on: find, tar, rsync.
+void MountedTree::list_ahead(NodeId directory) {
+  std::vector<NodeId> wanted;
+  {
+    const std::lock_guard lock(mutex_);
+    const TimePoint now = std::chrono::steady_clock::now();
+    while (!listed_ahead_.empty() &&
+           (listed_ahead_.front().first <= now || listed_ahead_.size() > kMaxListedAhead)) {
+      const NodeId held = listed_ahead_.front().second;
+      listed_ahead_.pop_front();
+      release_lookups(held, 1);
+    }
+    const auto found = nodes_.find(directory);
+    if (directory == kRootNode || found == nodes_.end()) return;
+    const NodeId parent = found->second.parent;
+    const std::shared_ptr<DirectoryListing> siblings = nodes_.at(parent).directory->listing;
+    const auto position = siblings ? siblings->find(found->second.name) : std::nullopt;
+    if (!position) return;
+    const auto [begin, end] =
+        siblings->list_ahead.advance(*position, kFirstListWindow, kMaxListWindow, siblings->size());
+    for (std::size_t at = begin; at < end; ++at) {
+      const ChildEntry& entry = (*siblings)[at];
+      if (entry.kind != EntryKind::Directory) continue;
+      const NodeId id = find_or_add_child(parent, entry.name, entry.kind);
+      Node& node = node_at(id);
+      if (node.directory->is_loading || node.directory->listing) continue;
+      ++node.lookups;
+      listed_ahead_.emplace_back(now + options_.attribute_lifetime, id);
+      wanted.push_back(id);
+    }
+  }
+  for (const NodeId id : wanted) {
+    load_listing(id, Priority::Background,
+                 [](const Error*, const std::shared_ptr<DirectoryListing>&) {});
+  }
 }
 
 std::optional<Attributes> MountedTree::enter(NodeId directory, DirectoryListing& listing,
@@ -306,16 +358,18 @@ void MountedTree::lookup(NodeId directory, const std::string& name, AttributesRe
     reply(nullptr, {});
     return;
   }
-  load_listing(directory, [this, directory, name, reply = std::move(reply)](
-                              const Error* error, const std::shared_ptr<DirectoryListing>&) {
-    // A directory that must not be listed can still be entered by names that are known.
-    if (error == nullptr || error->kind() == ErrorKind::PermissionDenied ||
-        error->kind() == ErrorKind::Unsupported) {
-      lookup_listed(directory, name, reply);
-    } else {
-      reply(error, {});
-    }
-  });
+  load_listing(directory, Priority::Demand,
+               [this, directory, name, reply = std::move(reply)](
+                   const Error* error, const std::shared_ptr<DirectoryListing>&) {
+                 // A directory that must not be listed can still be entered by names that are
+                 // known.
+                 if (error == nullptr || error->kind() == ErrorKind::PermissionDenied ||
+                     error->kind() == ErrorKind::Unsupported) {
+                   lookup_listed(directory, name, reply);
+                 } else {
+                   reply(error, {});
+                 }
+               });
 }
 
 void MountedTree::lookup_listed(NodeId directory, const std::string& name, AttributesReply reply) {
@@ -429,19 +483,13 @@ void MountedTree::stat_siblings_ahead(NodeId directory, const std::string& name)
     DirectoryListing& listing = *found->second.directory->listing;
     const auto position = listing.find(name);
     if (!position) return;
-    auto& ahead = listing.stat_ahead;
     const TimePoint now = std::chrono::steady_clock::now();
-    ahead.window =
-        ahead.window == 0 ? kFirstStatWindow : std::min(ahead.window * 2, kMaxStatWindow);
-    std::size_t at = std::max(*position + 1, ahead.frontier);
-    // Whoever jumps back behind what has been asked ahead starts over from there.
-    if (*position + kMaxStatWindow < ahead.frontier) at = *position + 1;
-    const std::size_t end = std::min(at + ahead.window, listing.size());
-    for (; at < end; ++at) {
+    const auto [begin, end] =
+        listing.stat_ahead.advance(*position, kFirstStatWindow, kMaxStatWindow, listing.size());
+    for (std::size_t at = begin; at < end; ++at) {
       const ChildEntry& entry = listing[at];
       if (!entry.is_complete(now)) names.push_back(entry.name);
     }
-    ahead.frontier = end;
   }
   for (const std::string& next : names) {
     stat_child(directory, next, Ask::IfIncomplete, Priority::Background, [](const Error*) {});
@@ -489,6 +537,19 @@ void MountedTree::get_attributes(NodeId id, AttributesReply reply) {
              });
 }
 
+void MountedTree::read_link(NodeId id, TextReply reply) {
+  std::string target;
+  {
+    const std::lock_guard lock(mutex_);
+    const Node& node = node_at(id);
+    const ChildEntry* entry = id == kRootNode ? nullptr : entry_of(node.parent, node.name);
+    if (node.kind != EntryKind::Symlink) throw Error::local_io(EINVAL, node.name);
+    if (entry == nullptr || entry->kind != EntryKind::Symlink) throw no_such_entry(node.name);
+    target = entry->link_target;
+  }
+  reply(nullptr, target);
+}
+
 // --- files ---
 
 void MountedTree::open(NodeId id, OpenReply reply) {
@@ -499,6 +560,7 @@ void MountedTree::open(NodeId id, OpenReply reply) {
     const std::lock_guard lock(mutex_);
     const Node& node = node_at(id);
     if (node.kind == EntryKind::Directory) throw Error::local_io(EISDIR, node.name);
+    if (node.kind == EntryKind::Symlink) throw Error::local_io(ELOOP, node.name);
     directory = node.parent;
     name = node.name;
     const TimePoint now = std::chrono::steady_clock::now();

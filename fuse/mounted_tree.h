@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -33,7 +34,8 @@ struct Attributes {
   EntryKind kind = EntryKind::File;
   std::uint64_t size = 0;  ///< bytes; 0 also while it is unknown
   FileTime modified{};
-  Duration valid_for{};  ///< how long the kernel may believe this
+  Duration valid_for{};               ///< how long the kernel may believe this
+  std::optional<std::uint32_t> mode;  ///< permission bits, where the protocol has them
 };
 
 /// A RemoteStore as a read-only file system, without FUSE: every call returns at once and answers
@@ -86,6 +88,7 @@ class MountedTree {
   NodeId number_of(NodeId directory, std::string_view name) const;
   NodeId parent_of(NodeId node) const;
 
+  void read_link(NodeId node, TextReply reply);
   void open(NodeId node, OpenReply reply);
 
   static const std::vector<std::string_view>& extended_attribute_names();
@@ -133,11 +136,13 @@ class MountedTree {
   Attributes attributes_of(NodeId id);
   Attributes root_attributes() const;
   void erase_if_unused(NodeId id);
+  void release_lookups(NodeId id, std::uint64_t lookups);
   void store_stat(NodeId directory, const std::string& name, const std::optional<Entry>& found);
   void charge(std::int64_t bytes);
 
   // Without it:
-  void load_listing(NodeId directory, ListingReply reply);
+  void load_listing(NodeId directory, Priority priority, ListingReply reply);
+  void list_ahead(NodeId directory);
   void listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries);
   void lookup_listed(NodeId directory, const std::string& name, AttributesReply reply);
   /// The attributes of a child, counted as a lookup, if they are known and complete.
@@ -174,6 +179,8 @@ class MountedTree {
   std::map<std::pair<NodeId, std::string>, std::vector<std::function<void(const Error*)>>>
       stats_waiting_;
   ContentId next_content_ = 1;
+  /// Directories that were listed before anybody asked: each is held as if looked up once.
+  std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;
 };
 
 }  // namespace red
