@@ -68,21 +68,18 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const Remote remote = read_access(invocation, connector);
   const std::optional<Listing> listing = read_listing(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
-  const int connections = remote.options.connections;
   const StopOnSignals signals;
   const CommandStore store(remote);
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
-      return receive_file(*store, invocation.local_path, connections, *progress, signals.token());
+      return receive_file(*store, invocation.local_path, *progress, signals.token());
     case Purpose::ReceiveDir:
-      return receive_dir(*store, invocation.local_path, wanted, connections, *progress,
-                         signals.token());
+      return receive_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::SendFile:
       return send_file(*store, invocation.local_path, *progress, signals.token());
     case Purpose::SendDir:
-      return send_dir(*store, invocation.local_path, wanted, connections, *progress,
-                      signals.token());
+      return send_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::MountDir:
       break;
   }

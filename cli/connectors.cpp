@@ -6,6 +6,8 @@
 #include "common/net/curl_http_client.h"
 #include "common/protocols/http/http_access.h"
 #include "common/protocols/http/http_store.h"
+#include "common/protocols/sftp/sftp_access.h"
+#include "common/protocols/sftp/sftp_store.h"
 
 namespace red {
 namespace {
@@ -20,6 +22,15 @@ Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& s
           }};
 }
 
+Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  SftpAccess access = read_sftp_access(std::move(document), purpose, site);
+  AccessOptions options = access.options;
+  std::string location = SftpPaths(access).location({});
+  return {std::move(options), std::move(location), [access = std::move(access), purpose] {
+            return std::make_unique<SftpStore>(access, purpose);
+          }};
+}
+
 struct Connector {
   std::string_view name;  ///< of the executable
   std::string_view key;   ///< by which red-connector tells the protocol
@@ -29,18 +40,19 @@ struct Connector {
 /// The table of connectors: a protocol is served when it has its row here.
 constexpr std::array kConnectors{
     Connector{"red-connector-http", "url", prepare_http},
+    Connector{"red-connector-ssh", "host", prepare_sftp},
 };
 
 /// Installed as links, so that a container image built for them needs no change later.
-constexpr std::array<std::string_view, 5> kNotServedYet{
+constexpr std::array<std::string_view, 4> kNotServedYet{
     "red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send",
-    "red-connector-ssh", "red-connector-xnat-http"};
+    "red-connector-xnat-http"};
 
 struct FutureKey {
   std::string_view key;
   std::string_view protocol;
 };
-constexpr std::array kFutureKeys{FutureKey{"host", "SFTP"}, FutureKey{"baseUrl", "XNAT"}};
+constexpr std::array kFutureKeys{FutureKey{"baseUrl", "XNAT"}};
 
 const Connector* find_by_name(std::string_view name) {
   const auto* row = std::find_if(kConnectors.begin(), kConnectors.end(),

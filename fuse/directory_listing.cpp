@@ -16,7 +16,7 @@ bool ChildEntry::is_complete(TimePoint now) const {
 
 DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_time,
                                    TimePoint valid_until)
-    : by_name_(entries.size()), valid_until_(valid_until) {
+    : valid_until_(valid_until) {
   entries_.reserve(entries.size());
   for (Entry& entry : entries) {
     ChildEntry child;
@@ -30,10 +30,31 @@ DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_
     if (entry.mode) child.mode = static_cast<std::uint16_t>(*entry.mode);
     child.link_target = std::move(entry.link_target);
     if (entry.size || entry.kind == EntryKind::Symlink) child.valid_until = valid_until;
-    footprint_ += sizeof(ChildEntry) + sizeof(std::uint32_t) + child.name.capacity() +
-                  child.etag.capacity() + child.link_target.capacity();
-    entries_.push_back(std::move(child));
+    add(std::move(child));
   }
+  sort_names();
+}
+
+DirectoryListing::DirectoryListing(const DirectoryListing& older,
+                                   std::map<std::string, ChildEntry, std::less<>> added,
+                                   const std::function<bool(const std::string&)>& is_removed)
+    : stat_ahead(older.stat_ahead), list_ahead(older.list_ahead), valid_until_(older.valid_until_) {
+  entries_.reserve(older.size() + added.size());
+  for (const ChildEntry& entry : older.entries_) {
+    if (!added.contains(entry.name) && !is_removed(entry.name)) add(entry);
+  }
+  for (auto& [name, entry] : added) add(std::move(entry));
+  sort_names();
+}
+
+void DirectoryListing::add(ChildEntry entry) {
+  footprint_ += sizeof(ChildEntry) + sizeof(std::uint32_t) + entry.name.capacity() +
+                entry.etag.capacity() + entry.link_target.capacity();
+  entries_.push_back(std::move(entry));
+}
+
+void DirectoryListing::sort_names() {
+  by_name_.resize(entries_.size());
   std::iota(by_name_.begin(), by_name_.end(), 0U);
   std::ranges::sort(by_name_, {},
                     [this](std::uint32_t i) -> const std::string& { return entries_[i].name; });

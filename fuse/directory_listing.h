@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +39,11 @@ class DirectoryListing {
  public:
   DirectoryListing(std::vector<Entry> entries, FileTime default_time, TimePoint valid_until);
 
+  /// The same with names added, or in the place of what is known of them, and others left out.
+  DirectoryListing(const DirectoryListing& older,
+                   std::map<std::string, ChildEntry, std::less<>> added,
+                   const std::function<bool(const std::string&)>& is_removed);
+
   std::size_t size() const noexcept { return entries_.size(); }
   ChildEntry& operator[](std::size_t index) noexcept { return entries_[index]; }
   /// The position of a name, if it is listed.
@@ -64,6 +71,9 @@ class DirectoryListing {
   Ahead list_ahead;  ///< listings of its directories
 
  private:
+  void add(ChildEntry entry);
+  void sort_names();
+
   std::vector<ChildEntry> entries_;
   std::vector<std::uint32_t> by_name_;  ///< positions, sorted by name
   TimePoint valid_until_;

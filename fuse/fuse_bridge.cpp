@@ -2,6 +2,7 @@
 
 #include "fuse/fuse_bridge.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,9 +14,11 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -31,9 +34,14 @@ constexpr unsigned kMaxThreads = 8;
 // The kernel's default of 12 would cap its own reading ahead at 12 requests for the whole mount.
 constexpr unsigned kMaxBackground = 256;
 constexpr unsigned kCongestionThreshold = 192;
+constexpr unsigned kPermissionBits = 07777;
+constexpr unsigned kBlockUnit = 4096;
+constexpr unsigned kMaxName = 255;
 // A worker answers in time by itself; this is for the one that does not come to its turn.
 constexpr std::chrono::seconds kGrace{2};
 constexpr std::chrono::milliseconds kDyingCheck{100};
+// What a killed program has written goes out after the mount is gone. umount-dir waits longer.
+constexpr std::chrono::seconds kFlushLimit{2};
 constexpr int kWakeSignal = SIGUSR2;
 
 /// Whether a thread has a fatal signal pending. The kernel tells a file system of any signal, once;
@@ -61,6 +69,15 @@ int errno_for_read(const Error& error) {
   return error.kind() == ErrorKind::NotFound ? ESTALE : errno_of(error);
 }
 
+/// What statvfs is told where nobody knows the space; this must not need the network.
+void answer_without_space(fuse_req_t request) {
+  struct statvfs facts = {};
+  facts.f_bsize = kBlockUnit;
+  facts.f_frsize = kBlockUnit;
+  facts.f_namemax = kMaxName;
+  fuse_reply_statfs(request, &facts);
+}
+
 }  // namespace
 
 class FuseSession::Impl {
@@ -82,7 +99,7 @@ class FuseSession::Impl {
   };
 
   static Impl& of(fuse_req_t request) { return *static_cast<Impl*>(fuse_req_userdata(request)); }
-  static fuse_lowlevel_ops operations();
+  fuse_lowlevel_ops operations() const;
 
   /// Runs the start of an operation; what it throws becomes the answer.
   template <typename Operation>
@@ -104,12 +121,34 @@ class FuseSession::Impl {
   static void on_readdirplus(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
                              fuse_file_info* info);
   static void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info);
+  static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which,
+                         fuse_file_info*);
+  static void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+                        fuse_file_info* info);
+  static void on_mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t);
+  static void on_mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode);
+  static void on_unlink(fuse_req_t request, fuse_ino_t parent, const char* name);
+  static void on_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name);
+  static void on_rename(fuse_req_t request, fuse_ino_t parent, const char* name,
+                        fuse_ino_t new_parent, const char* new_name, unsigned flags);
+  static void on_symlink(fuse_req_t request, const char* target, fuse_ino_t parent,
+                         const char* name);
+  static void on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent,
+                      const char* new_name);
+  static void on_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t size,
+                       off_t offset, fuse_file_info* info);
+  static void on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info);
+  static void on_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info* info);
+  static void on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*);
   static void on_statfs(fuse_req_t request, fuse_ino_t);
   static void on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t size);
   static void on_listxattr(fuse_req_t request, fuse_ino_t, std::size_t size);
 
   void read_directory(fuse_req_t request, std::size_t size, off_t offset,
                       const OpenDirectory& directory, bool with_attributes);
+  /// The answer to what makes or finds a name: a counted lookup.
+  MountedTree::AttributesReply entry_reply(const std::shared_ptr<Request>& pending);
+  static MountedTree::Done plain_reply(const std::shared_ptr<Request>& pending);
   std::size_t add_entry(fuse_req_t request, char* buffer, std::size_t size, off_t next,
                         const OpenDirectory& directory, std::size_t position, bool with_attributes);
   struct stat stat_of(const Attributes& attributes) const;
@@ -267,7 +306,8 @@ FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_po
     source += c;
   }
   std::string mount_options =
-      "ro,nosuid,nodev,default_permissions,subtype=red-connector,fsname=" + source;
+      std::string(tree_.is_writable() ? "rw" : "ro") +
+      ",nosuid,nodev,default_permissions,subtype=red-connector,fsname=" + source;
   if (options.allow_other) mount_options += ",allow_other";
   std::vector<std::string> words{"red-connector", "-o", mount_options};
   if (options.debug) words.emplace_back("-d");
@@ -301,6 +341,7 @@ FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_po
 
 FuseSession::Impl::~Impl() {
   answer_open_requests();
+  tree_.wait_for_writes(kFlushLimit);
   tree_.shut_down();
   if (is_still_mounted()) fuse_session_unmount(session_);
   fuse_session_destroy(session_);
@@ -368,7 +409,7 @@ void FuseSession::Impl::answer_open_requests() {
   changed_.wait_for(lock, std::chrono::seconds(5), [this] { return open_count_ == 0; });
 }
 
-fuse_lowlevel_ops FuseSession::Impl::operations() {
+fuse_lowlevel_ops FuseSession::Impl::operations() const {
   fuse_lowlevel_ops table = {};
   table.init = on_init;
   table.lookup = on_lookup;
@@ -383,6 +424,21 @@ fuse_lowlevel_ops FuseSession::Impl::operations() {
   table.readdir = on_readdir;
   table.readdirplus = on_readdirplus;
   table.releasedir = on_releasedir;
+  if (tree_.is_writable()) {
+    table.setattr = on_setattr;
+    table.create = on_create;
+    table.mknod = on_mknod;
+    table.mkdir = on_mkdir;
+    table.unlink = on_unlink;
+    table.rmdir = on_rmdir;
+    table.rename = on_rename;
+    table.symlink = on_symlink;
+    table.link = on_link;
+    table.write = on_write;
+    table.flush = on_flush;
+    table.fsync = on_fsync;
+    table.fsyncdir = on_fsyncdir;
+  }
   table.statfs = on_statfs;
   table.getxattr = on_getxattr;
   table.listxattr = on_listxattr;
@@ -397,9 +453,10 @@ void FuseSession::Impl::on_init(void* self, fuse_conn_info* connection) {
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                              FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
-  connection->want |= connection->capable &
-                      static_cast<unsigned>(FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS |
-                                            FUSE_CAP_READDIRPLUS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+  connection->want |=
+      connection->capable &
+      static_cast<unsigned>(FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+                            FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC);
   static_cast<Impl*>(self)->on_ready_();
 }
 
@@ -414,7 +471,7 @@ struct stat FuseSession::Impl::stat_of(const Attributes& attributes) const {
       result.st_mode = S_IFREG | attributes.mode.value_or(0444U);
       break;
     case EntryKind::Directory:
-      result.st_mode = S_IFDIR | attributes.mode.value_or(0555U);
+      result.st_mode = S_IFDIR | attributes.mode.value_or(tree_.is_writable() ? 0755U : 0555U);
       result.st_nlink = 2;
       break;
     case EntryKind::Symlink:
@@ -425,7 +482,7 @@ struct stat FuseSession::Impl::stat_of(const Attributes& attributes) const {
   result.st_gid = gid_;
   result.st_size = static_cast<off_t>(attributes.size);
   result.st_blocks = static_cast<blkcnt_t>((attributes.size + 511) / 512);
-  result.st_blksize = 4096;
+  result.st_blksize = kBlockUnit;
   const auto since_epoch = attributes.modified.time_since_epoch();
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
   result.st_mtim = {static_cast<time_t>(seconds.count()),
@@ -446,24 +503,32 @@ fuse_entry_param FuseSession::Impl::entry_of(const Attributes& attributes) const
   return entry;
 }
 
+MountedTree::AttributesReply FuseSession::Impl::entry_reply(
+    const std::shared_ptr<Request>& pending) {
+  return [this, pending](const Error* error, const Attributes& attributes) {
+    if (error != nullptr) {
+      pending->answer_error(errno_of(*error));
+      return;
+    }
+    bool is_taken = false;
+    if (pending->claim()) {
+      const fuse_entry_param entry = entry_of(attributes);
+      is_taken = fuse_reply_entry(pending->get(), &entry) == 0;
+      pending->answered();
+    }
+    if (!is_taken && attributes.node != 0) tree_.forget(attributes.node, 1);
+  };
+}
+
+MountedTree::Done FuseSession::Impl::plain_reply(const std::shared_ptr<Request>& pending) {
+  return [pending](const Error* error) {
+    pending->answer_error(error == nullptr ? 0 : errno_of(*error));
+  };
+}
+
 void FuseSession::Impl::on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
-    self.tree_.lookup(parent, name,
-                      [&self, pending](const Error* error, const Attributes& attributes) {
-                        if (error != nullptr) {
-                          pending->answer_error(errno_of(*error));
-                          return;
-                        }
-                        bool is_taken = false;
-                        if (pending->claim()) {
-                          const fuse_entry_param entry = self.entry_of(attributes);
-                          is_taken = fuse_reply_entry(pending->get(), &entry) == 0;
-                          pending->answered();
-                        }
-                        if (!is_taken && attributes.node != 0) {
-                          self.tree_.forget(attributes.node, 1);
-                        }
-                      });
+    self.tree_.lookup(parent, name, self.entry_reply(pending));
   });
 }
 
@@ -509,20 +574,219 @@ void FuseSession::Impl::on_readlink(fuse_req_t request, fuse_ino_t node) {
 }
 
 void FuseSession::Impl::on_statfs(fuse_req_t request, fuse_ino_t) {
-  // Of a remote tree nobody knows the space; the answer must not need the network.
-  struct statvfs facts = {};
-  facts.f_bsize = 4096;
-  facts.f_frsize = 4096;
-  facts.f_namemax = 255;
-  fuse_reply_statfs(request, &facts);
+  if (!of(request).tree_.is_writable()) return answer_without_space(request);
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.space([pending](const Error* error, const FileSystemSpace& space) {
+      if (!pending->claim()) return;
+      if (error != nullptr) {
+        answer_without_space(pending->get());
+      } else {
+        struct statvfs facts = {};
+        facts.f_bsize = kBlockUnit;
+        facts.f_frsize = space.block_size;
+        facts.f_blocks = space.blocks;
+        facts.f_bfree = space.blocks_free;
+        facts.f_bavail = space.blocks_available;
+        facts.f_files = space.files;
+        facts.f_ffree = space.files_free;
+        facts.f_favail = space.files_free;
+        facts.f_namemax = kMaxName;
+        fuse_reply_statfs(pending->get(), &facts);
+      }
+      pending->answered();
+    });
+  });
+}
+
+// --- changes ---
+
+void FuseSession::Impl::on_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted,
+                                   int which, fuse_file_info*) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    const bool gives_away = ((which & FUSE_SET_ATTR_UID) != 0 && wanted->st_uid != self.uid_) ||
+                            ((which & FUSE_SET_ATTR_GID) != 0 && wanted->st_gid != self.gid_);
+    if (gives_away) {
+      pending->answer_error(EPERM);
+      return;
+    }
+    FileChange change;
+    if ((which & FUSE_SET_ATTR_MODE) != 0) change.mode = wanted->st_mode & kPermissionBits;
+    if ((which & FUSE_SET_ATTR_SIZE) != 0)
+      change.size = static_cast<std::uint64_t>(wanted->st_size);
+    if ((which & FUSE_SET_ATTR_MTIME_NOW) != 0) {
+      change.modified =
+          std::chrono::time_point_cast<FileTime::duration>(std::chrono::system_clock::now());
+    } else if ((which & FUSE_SET_ATTR_MTIME) != 0) {
+      change.modified = FileTime(std::chrono::seconds(wanted->st_mtim.tv_sec) +
+                                 std::chrono::nanoseconds(wanted->st_mtim.tv_nsec));
+    }
+    const auto reply = [&self, pending](const Error* error, const Attributes& attributes) {
+      if (error != nullptr) {
+        pending->answer_error(errno_of(*error));
+      } else if (pending->claim()) {
+        const struct stat found = self.stat_of(attributes);
+        fuse_reply_attr(pending->get(), &found,
+                        std::chrono::duration<double>(attributes.valid_for).count());
+        pending->answered();
+      }
+    };
+    const bool changes = change.mode || change.size || change.modified;
+    changes ? self.tree_.change(node, change, reply) : self.tree_.get_attributes(node, reply);
+  });
+}
+
+void FuseSession::Impl::on_create(fuse_req_t request, fuse_ino_t parent, const char* name,
+                                  mode_t mode, fuse_file_info* info) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    WriteMode how;
+    how.create = true;
+    how.exclusive = (info->flags & O_EXCL) != 0;
+    how.truncate = (info->flags & O_TRUNC) != 0;
+    how.mode = mode & kPermissionBits;
+    self.tree_.create(
+        parent, name, how,
+        [&self, pending, info = *info](const Error* error, const Attributes& attributes,
+                                       MountedTree::Opened opened) mutable {
+          if (error != nullptr) {
+            pending->answer_error(errno_of(*error));
+            return;
+          }
+          bool is_taken = false;
+          if (pending->claim()) {
+            const fuse_entry_param entry = self.entry_of(attributes);
+            auto handle = std::make_unique<std::shared_ptr<OpenFile>>(std::move(opened.file));
+            info.fh = reinterpret_cast<std::uint64_t>(handle.get());
+            is_taken = fuse_reply_create(pending->get(), &entry, &info) == 0;
+            if (is_taken) handle.release();
+            pending->answered();
+          }
+          if (!is_taken) self.tree_.forget(attributes.node, 1);
+        });
+  });
+}
+
+void FuseSession::Impl::on_mknod(fuse_req_t request, fuse_ino_t parent, const char* name,
+                                 mode_t mode, dev_t) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    if (!S_ISREG(mode)) {
+      pending->answer_error(EPERM);
+      return;
+    }
+    const WriteMode how{true, true, false, mode & kPermissionBits};
+    self.tree_.create(parent, name, how,
+                      [reply = self.entry_reply(pending)](
+                          const Error* error, const Attributes& attributes,
+                          const MountedTree::Opened&) { reply(error, attributes); });
+  });
+}
+
+void FuseSession::Impl::on_mkdir(fuse_req_t request, fuse_ino_t parent, const char* name,
+                                 mode_t mode) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.make_directory(parent, name, mode & kPermissionBits, self.entry_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_symlink(fuse_req_t request, const char* target, fuse_ino_t parent,
+                                   const char* name) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.make_symlink(parent, name, target, self.entry_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent,
+                                const char* new_name) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.make_hard_link(node, new_parent, new_name, self.entry_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.remove(parent, name, plain_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    self.tree_.remove_directory(parent, name, plain_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_rename(fuse_req_t request, fuse_ino_t parent, const char* name,
+                                  fuse_ino_t new_parent, const char* new_name, unsigned flags) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0) {
+      pending->answer_error(EINVAL);
+      return;
+    }
+    self.tree_.rename(parent, name, new_parent, new_name, flags == 0, plain_reply(pending));
+  });
+}
+
+void FuseSession::Impl::on_write(fuse_req_t request, fuse_ino_t, const char* bytes,
+                                 std::size_t size, off_t offset, fuse_file_info* info) {
+  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  const auto edited = file->edited();
+  if (!edited) {
+    fuse_reply_err(request, EBADF);
+    return;
+  }
+  const std::shared_ptr<Request> pending = Request::create(of(request), request);
+  edited->write(static_cast<std::uint64_t>(offset), std::as_bytes(std::span(bytes, size)),
+                [pending, size](const Error* error) {
+                  if (error != nullptr) {
+                    pending->answer_error(errno_of(*error));
+                  } else if (pending->claim()) {
+                    fuse_reply_write(pending->get(), size);
+                    pending->answered();
+                  }
+                });
+  // What waits for room ends when the server has taken or lost what is before it.
+  pending->watch(std::nullopt, nullptr);
+}
+
+/// close(2) of one of the descriptors that a handle has.
+void FuseSession::Impl::on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  const auto edited = file->writes() ? file->edited() : nullptr;
+  if (!edited) {
+    fuse_reply_err(request, 0);
+    return;
+  }
+  const std::shared_ptr<Request> pending = Request::create(of(request), request);
+  edited->flush(plain_reply(pending));
+  pending->watch(std::nullopt, nullptr);
+}
+
+void FuseSession::Impl::on_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info* info) {
+  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  const auto edited = file->edited();
+  if (!edited) {
+    fuse_reply_err(request, 0);
+    return;
+  }
+  const std::shared_ptr<Request> pending = Request::create(of(request), request);
+  edited->sync(plain_reply(pending));
+  pending->watch(std::nullopt, nullptr);
+}
+
+/// Every change of a directory has been acknowledged when its call returned.
+void FuseSession::Impl::on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) {
+  fuse_reply_err(request, 0);
 }
 
 // --- files ---
 
 void FuseSession::Impl::on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    const bool writes = (info->flags & O_ACCMODE) != O_RDONLY;
+    const auto access = !writes                        ? MountedTree::Access::Read
+                        : (info->flags & O_TRUNC) != 0 ? MountedTree::Access::WriteTruncated
+                                                       : MountedTree::Access::Write;
     self.tree_.open(
-        node, [pending, info = *info](const Error* error, MountedTree::Opened opened) mutable {
+        node, access,
+        [pending, info = *info](const Error* error, MountedTree::Opened opened) mutable {
           if (error != nullptr) {
             pending->answer_error(errno_of(*error));
             return;
@@ -577,7 +841,8 @@ void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size
   }
 }
 
-void FuseSession::Impl::on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+void FuseSession::Impl::on_release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  if (of(request).tree_.is_writable()) of(request).tree_.released(node);
   delete reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
   fuse_reply_err(request, 0);
 }

@@ -27,6 +27,7 @@
 #include "fuse/process_handle.h"
 #include "fuse/readiness.h"
 #include "fuse/unmount.h"
+#include "fuse/write_losses.h"
 
 namespace red {
 namespace {
@@ -36,6 +37,9 @@ using namespace std::chrono_literals;
 
 // A little more than the 30 s that listing the root may take, so that its own message comes first.
 constexpr auto kReadyLimit = 35s;
+// Others may change what is writable here at any moment.
+constexpr auto kWritableLifetime = 1s;
+constexpr auto kFlushLimit = 1500ms;
 constexpr auto kListingLimit = 5s;
 // A daemon that is asked to stop ends by force after 2.5 s.
 constexpr auto kEndLimit = 4s;
@@ -68,13 +72,27 @@ class CacheUseAnswers {
 };
 
 /// Until the mount is gone or the monitor asks to stop.
-void serve(const MountRequest& request, const fs::path& mount_point, DaemonMonitor& monitor) {
+void serve(const MountRequest& request, const fs::path& mount_point, const fs::path& losses_path,
+           DaemonMonitor& monitor) {
   Timer timer;
+  std::unique_ptr<RemoteStore> store = request.open_store();
+  std::optional<WriteLosses> losses;
   MountedTree::Options tree_options;
   tree_options.cache_bytes = request.cache_bytes;
   tree_options.keep_cache = request.keep_cache;
-  MountedTree tree(request.open_store(), timer, tree_options);
-  const std::stop_callback end_waiting(monitor.stop_token(), [&tree] { tree.shut_down(); });
+  if (store->editor() != nullptr) {
+    tree_options.writable = true;
+    tree_options.attribute_lifetime = kWritableLifetime;
+    losses.emplace(losses_path);
+  }
+  MountedTree tree(std::move(store), timer, tree_options);
+  tree.set_loss_report([&losses](const std::string& path, const Error& error) {
+    if (losses) losses->add(path, error);
+  });
+  const std::stop_callback end_waiting(monitor.stop_token(), [&tree] {
+    tree.wait_for_writes(kFlushLimit);
+    tree.shut_down();
+  });
   tree.load_root();
 
   const FuseOptions fuse_options{request.source, request.allow_other, request.debug};
@@ -104,7 +122,7 @@ void serve_registered(const MountRequest& request, const MountPoint& mount_point
       record_for_this_process(mount_point.path, request.source, mount_point.made_directory));
   open_daemon_log(request, claim);
   DaemonMonitor monitor(claim, command);
-  serve(request, mount_point.path, monitor);
+  serve(request, mount_point.path, claim.losses_path(), monitor);
   if (!monitor.was_ready()) fail_before_ready(monitor.stop_token());
 }
 

@@ -61,7 +61,7 @@ std::string own_name(const MountRecord& record, std::string_view ending) {
 }
 
 void remove_own_files(int directory_fd, const MountRecord& record) {
-  for (const std::string_view ending : {".log", ".sock"}) {
+  for (const std::string_view ending : {".log", ".sock", ".lost"}) {
     ::unlinkat(directory_fd, own_name(record, ending).c_str(), 0);
   }
 }
@@ -296,6 +296,8 @@ void MountClaim::write() {
 
 fs::path MountClaim::log_path() const { return directory_ / own_name(record_, ".log"); }
 
+fs::path MountClaim::losses_path() const { return directory_ / own_name(record_, ".lost"); }
+
 fs::path MountClaim::socket_path() const { return directory_ / own_name(record_, ".sock"); }
 
 void MountClaim::release() noexcept {
@@ -401,6 +403,10 @@ void MountRegistry::remove(const MountRecord& record, bool with_mount_point) con
 
 fs::path MountRegistry::socket_path(const MountRecord& record) const {
   return directory_ / own_name(record, ".sock");
+}
+
+fs::path MountRegistry::losses_path(const MountRecord& record) const {
+  return directory_ / own_name(record, ".lost");
 }
 
 std::optional<RegisteredMount> MountRegistry::read(const std::string& name) const {

@@ -60,6 +60,7 @@ class MountClaim {
 
   /// Files of this daemon alone, in the private directory; removed with the claim.
   std::filesystem::path log_path() const;
+  std::filesystem::path losses_path() const;
   std::filesystem::path socket_path() const;
 
   /// Removes the record, and the mount point if mount-dir made it, it is empty and nobody else has
@@ -111,6 +112,7 @@ class MountRegistry {
   void retire(const MountRecord& record) const;
 
   std::filesystem::path socket_path(const MountRecord& record) const;
+  std::filesystem::path losses_path(const MountRecord& record) const;
 
  private:
   friend class MountClaim;

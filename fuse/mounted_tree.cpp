@@ -19,8 +19,12 @@ constexpr std::size_t kMaxStatWindow = 1024;
 constexpr std::size_t kFirstListWindow = 4;
 constexpr std::size_t kMaxListWindow = 256;
 constexpr std::size_t kMaxListedAhead = 1000;
+// A directory of so many names is listed anew in about the time that one name takes.
+constexpr std::size_t kCheaplyListed = 500;
 // Names that do not exist are remembered; a program that tries endless names must not fill memory.
 constexpr std::size_t kMaxAbsentNames = 10'000;
+// Times of files have full seconds with some protocols, and clocks differ a little.
+constexpr std::chrono::seconds kTimeGrain{2};
 // A node in the table, with what the containers around it take.
 constexpr std::int64_t kNodeFootprint = 200;
 
@@ -74,7 +78,14 @@ bool MountedTree::run_on_worker(Priority priority, std::function<void()> task) {
 }
 
 void MountedTree::load_root() {
-  listing_loaded(kRootNode, nullptr, store_->list(RemotePath{}, context(Priority::Demand)));
+  std::vector<Entry> entries;
+  try {
+    entries = store_->list(RemotePath{}, context(Priority::Demand));
+  } catch (const Error& error) {
+    if (!options_.writable || error.kind() != ErrorKind::NotFound || !store_->uploader()) throw;
+    store_->uploader()->make_directory({}, {}, context(Priority::Demand));
+  }
+  listing_loaded(kRootNode, nullptr, std::move(entries));
 }
 
 // --- nodes ---
@@ -86,7 +97,9 @@ MountedTree::Node& MountedTree::node_at(NodeId id) {
 }
 
 NodeId MountedTree::number_of(NodeId directory, std::string_view name) const {
-  return hash_of(directory, name);
+  const std::lock_guard lock(mutex_);
+  const auto alias = aliases_.find({directory, std::string(name)});
+  return alias == aliases_.end() ? hash_of(directory, name) : alias->second;
 }
 
 NodeId MountedTree::parent_of(NodeId node) const {
@@ -96,12 +109,13 @@ NodeId MountedTree::parent_of(NodeId node) const {
 }
 
 NodeId MountedTree::find_or_add_child(NodeId directory, std::string_view name, EntryKind kind) {
+  if (const NodeId known = find_child(directory, name); known != 0 && node_at(known).kind == kind) {
+    return known;
+  }
   NodeId id = hash_of(directory, name);
   // Two names with one hash, or a file that has become a directory: the next number.
-  for (auto found = nodes_.find(id); found != nodes_.end(); found = nodes_.find(++id)) {
-    const Node& node = found->second;
-    if (node.parent == directory && node.name == name && node.kind == kind) return id;
-  }
+  while (nodes_.contains(id)) ++id;
+  if (id != hash_of(directory, name)) aliases_[{directory, std::string(name)}] = id;
   Node& node = nodes_[id];
   node.parent = directory;
   node.name = name;
@@ -110,6 +124,20 @@ NodeId MountedTree::find_or_add_child(NodeId directory, std::string_view name, E
   ++node_at(directory).children;
   charge(kNodeFootprint);
   return id;
+}
+
+/// 0 if no node stands for the name.
+NodeId MountedTree::find_child(NodeId directory, std::string_view name) const {
+  const auto is_it = [&](const Node& node) {
+    return node.parent == directory && node.name == name && !node.is_unlinked;
+  };
+  if (const auto alias = aliases_.find({directory, std::string(name)}); alias != aliases_.end()) {
+    const auto found = nodes_.find(alias->second);
+    if (found != nodes_.end() && is_it(found->second)) return found->first;
+  }
+  const auto found = nodes_.find(hash_of(directory, name));
+  if (found != nodes_.end() && is_it(found->second)) return found->first;
+  return 0;
 }
 
 void MountedTree::erase_if_unused(NodeId id) {
@@ -121,6 +149,10 @@ void MountedTree::erase_if_unused(NodeId id) {
     const NodeId parent = node.parent;
     if (node.directory && node.directory->listing) {
       charge(-static_cast<std::int64_t>(node.directory->listing->footprint()));
+    }
+    if (const auto alias = aliases_.find({parent, node.name});
+        alias != aliases_.end() && alias->second == id) {
+      aliases_.erase(alias);
     }
     nodes_.erase(found);
     charge(-kNodeFootprint);
@@ -161,11 +193,11 @@ ChildEntry* MountedTree::entry_of(NodeId directory, std::string_view name) {
   const auto found = nodes_.find(directory);
   if (found == nodes_.end() || !found->second.directory) return nullptr;
   Directory& state = *found->second.directory;
-  if (state.listing) {
-    if (const auto position = state.listing->find(name)) return &(*state.listing)[*position];
-  }
   const auto unlisted = state.unlisted.find(name);
-  return unlisted == state.unlisted.end() ? nullptr : &unlisted->second;
+  if (unlisted != state.unlisted.end()) return &unlisted->second;
+  if (!state.listing || state.removed.contains(name)) return nullptr;
+  const auto position = state.listing->find(name);
+  return position ? &(*state.listing)[*position] : nullptr;
 }
 
 Attributes MountedTree::root_attributes() const {
@@ -176,7 +208,13 @@ Attributes MountedTree::attributes_of(NodeId id) {
   if (id == kRootNode) return root_attributes();
   const Node& node = node_at(id);
   Attributes attributes{id, node.kind, 0, mounted_at_, {}, {}};
-  if (const ChildEntry* entry = entry_of(node.parent, node.name)) {
+  ChildEntry* entry = node.is_unlinked ? nullptr : entry_of(node.parent, node.name);
+  const auto written = being_written(node);
+  if (written && entry != nullptr) {
+    entry->size = written->size();
+    entry->modified = written->modified();
+  }
+  if (entry != nullptr) {
     attributes.size =
         node.kind == EntryKind::Symlink ? entry->link_target.size() : entry->size.value_or(0);
     attributes.mode = entry->mode;
@@ -185,6 +223,10 @@ Attributes MountedTree::attributes_of(NodeId id) {
     if (entry->size || node.kind == EntryKind::Symlink) {
       attributes.valid_for = std::max(left, Duration::zero());
     }
+    if (written) attributes.valid_for = options_.attribute_lifetime;
+  } else if (written) {
+    attributes.size = written->size();
+    attributes.modified = written->modified();
   } else if (node.content) {
     // Gone from the listing while it is open: what the open handles read is still true of them.
     attributes.size = node.content->version.size.value_or(0);
@@ -238,8 +280,10 @@ void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply
     if (!node.directory) throw Error::local_io(ENOTDIR, node.name);
     Directory& state = *node.directory;
     if (state.listing && std::chrono::steady_clock::now() < state.listing->valid_until()) {
+      if (options_.writable) merge_changes(state);
       listing = state.listing;
     } else {
+      if (!state.is_loading) state.changes_when_asked = state.changes;
       state.waiting.push_back(std::move(reply));
       if (std::exchange(state.is_loading, true)) return;
       path = path_of(directory);
@@ -286,8 +330,15 @@ void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vect
         charge(-static_cast<std::int64_t>(state.listing->footprint()));
       }
       state.listing = listing;
-      state.unlisted.clear();
-      state.absent.clear();
+      if (state.changes == state.changes_when_asked) {
+        state.unlisted.clear();
+        state.absent.clear();
+        state.removed.clear();
+      }
+      if (options_.writable) {
+        merge_changes(state);
+        listing = state.listing;
+      }
     }
     erase_if_unused(directory);
   }
@@ -358,6 +409,11 @@ void MountedTree::lookup(NodeId directory, const std::string& name, AttributesRe
     reply(nullptr, {});
     return;
   }
+  // What may change at any moment is looked at by itself rather than with a large directory.
+  if (options_.writable && is_better_asked_alone(directory)) {
+    lookup_listed(directory, name, std::move(reply));
+    return;
+  }
   load_listing(directory, Priority::Demand,
                [this, directory, name, reply = std::move(reply)](
                    const Error* error, const std::shared_ptr<DirectoryListing>&) {
@@ -385,7 +441,8 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
       const auto known = state.absent.find(name);
       if (known != state.absent.end() && now < known->second) {
         absent.emplace().valid_for = known->second - now;
-      } else if (state.listing && store_->listings_are_complete()) {
+      } else if (state.listing && store_->listings_are_complete() &&
+                 (!options_.writable || now < state.listing->valid_until())) {
         const Duration left = state.listing->valid_until() - now;
         absent.emplace().valid_for = std::max(left, Duration::zero());
       }
@@ -396,6 +453,15 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
   } else {
     complete_child(directory, name, std::move(reply));
   }
+}
+
+bool MountedTree::is_better_asked_alone(NodeId directory) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(directory);
+  if (found == nodes_.end() || !found->second.directory) return false;
+  const Directory& state = *found->second.directory;
+  return state.listing && state.listing->size() > kCheaplyListed &&
+         std::chrono::steady_clock::now() >= state.listing->valid_until();
 }
 
 std::optional<Attributes> MountedTree::enter_complete(NodeId directory, const std::string& name) {
@@ -505,7 +571,7 @@ void MountedTree::get_attributes(NodeId id, AttributesReply reply) {
     const std::lock_guard lock(mutex_);
     const Node& node = node_at(id);
     const ChildEntry* entry = id == kRootNode ? nullptr : entry_of(node.parent, node.name);
-    is_known = node.kind == EntryKind::Directory ||
+    is_known = node.kind == EntryKind::Directory || node.is_unlinked || being_written(node) ||
                (entry != nullptr && entry->is_complete(std::chrono::steady_clock::now()));
     if (is_known) attributes = attributes_of(id);
     directory = node.parent;
@@ -552,7 +618,11 @@ void MountedTree::read_link(NodeId id, TextReply reply) {
 
 // --- files ---
 
-void MountedTree::open(NodeId id, OpenReply reply) {
+void MountedTree::open(NodeId id, Access access, OpenReply reply) {
+  if (access != Access::Read) {
+    open_for_writing(id, access == Access::WriteTruncated, std::move(reply));
+    return;
+  }
   NodeId directory = 0;
   std::string name;
   bool is_ready = false;
@@ -570,6 +640,7 @@ void MountedTree::open(NodeId id, OpenReply reply) {
     if (is_ready && node.content && !entry->version().is_validator()) {
       is_ready = now - node.content->checked < options_.attribute_lifetime;
     }
+    if (options_.writable) is_ready = being_written(node) != nullptr;
   }
   if (is_ready) {
     finish_open(id, false, std::move(reply));
@@ -589,7 +660,7 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
   Opened opened;
   std::optional<Error> failure;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const auto found = nodes_.find(id);
     const ChildEntry* entry =
         found == nodes_.end() ? nullptr : entry_of(found->second.parent, found->second.name);
@@ -597,10 +668,21 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
       failure = no_such_entry(found == nodes_.end() ? "" : found->second.name);
     } else {
       Node& node = found->second;
+      if (auto edited = being_written(node)) {
+        opened.file = add_handle(
+            node, std::make_shared<OpenFile>(std::move(edited), path_of(id).text(), false));
+        opened.keep_page_cache = true;
+        lock.unlock();
+        reply(nullptr, std::move(opened));
+        return;
+      }
       if (!node.content) node.content = std::make_unique<Content>();
       Content& content = *node.content;
       const Version current = entry->version();
-      if (content.id == 0 || !content.version.may_equal(current)) {
+      // Two changes within one second look the same.
+      const bool may_change_unseen =
+          options_.writable && entry->modified + kTimeGrain > std::chrono::system_clock::now();
+      if (content.id == 0 || !content.version.may_equal(current) || may_change_unseen) {
         content =
             Content{next_content_++, current, content.content_type, {}, {}, content.in_page_cache};
       }
@@ -616,8 +698,9 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
                                  [this, id](const Error& error) { failed(id, error); }});
         content.file = file;
       }
-      opened.file = std::make_shared<OpenFile>(std::move(file), path.text(),
-                                               options_.keep_cache ? &read_ahead_ : nullptr);
+      opened.file = add_handle(
+          node, std::make_shared<OpenFile>(std::move(file), path.text(),
+                                           options_.keep_cache ? &read_ahead_ : nullptr));
       opened.keep_page_cache = content.in_page_cache == content.id;
       opened.direct_io = !entry->size || !options_.keep_cache;
       content.in_page_cache = opened.direct_io ? 0 : content.id;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "common/timer.h"
 #include "common/worker_pool.h"
 #include "fuse/directory_listing.h"
+#include "fuse/edited_file.h"
 #include "fuse/open_file.h"
 
 namespace red {
@@ -46,6 +48,7 @@ class MountedTree {
   struct Options {
     std::uint64_t cache_bytes = 256 * 1024 * 1024;
     bool keep_cache = true;  ///< false: nothing is kept between reads
+    bool writable = false;   ///< the store has an editor, and it is to be used
     Duration attribute_lifetime = std::chrono::seconds(60);
     Duration request_limit = std::chrono::seconds(30);  ///< for a read, a stat, a listing
   };
@@ -53,15 +56,22 @@ class MountedTree {
   using ListingReply =
       std::function<void(const Error* error, std::shared_ptr<DirectoryListing> listing)>;
   using TextReply = std::function<void(const Error* error, const std::string& text)>;
+  using Done = std::function<void(const Error* error)>;
+  using SpaceReply = std::function<void(const Error* error, const FileSystemSpace& space)>;
   struct Opened {
     std::shared_ptr<OpenFile> file;
     bool keep_page_cache = false;  ///< what the kernel has of the file is still right
     bool direct_io = false;        ///< the size that the kernel was told is not to be trusted
   };
   using OpenReply = std::function<void(const Error* error, Opened opened)>;
+  using CreateReply =
+      std::function<void(const Error* error, const Attributes& attributes, Opened opened)>;
+  enum class Access { Read, Write, WriteTruncated };
   /// Told what the kernel has to forget: an entry of a directory and the node it led to. Called
   /// from a worker thread.
   using Invalidation = std::function<void(NodeId directory, const std::string& name, NodeId node)>;
+  /// Told what was written and could not be brought to the server. From any thread.
+  using LossReport = std::function<void(const std::string& path, const Error& error)>;
 
   /// `timer` must outlive the tree.
   MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const Options& options);
@@ -72,6 +82,9 @@ class MountedTree {
   /// Lists the root; throws if that is not possible. Blocks.
   void load_root();
   void set_invalidation(Invalidation invalidation);
+  void set_loss_report(LossReport report);
+  /// Until everything that was written has been sent or lost, or the limit has passed.
+  void wait_for_writes(Duration limit);
   /// Ends everything that waits for the network and joins the worker threads; later calls fail.
   void shut_down();
 
@@ -89,7 +102,26 @@ class MountedTree {
   NodeId parent_of(NodeId node) const;
 
   void read_link(NodeId node, TextReply reply);
-  void open(NodeId node, OpenReply reply);
+  void open(NodeId node, Access access, OpenReply reply);
+  /// After the last use of an opened file.
+  void released(NodeId node);
+
+  // Changes, for a writable tree. Each answers when the server has answered; what is asked after
+  // the answer sees it. Success with attributes counts one lookup, but for change().
+  void create(NodeId directory, const std::string& name, const WriteMode& mode, CreateReply reply);
+  void make_directory(NodeId directory, const std::string& name, std::uint32_t mode,
+                      AttributesReply reply);
+  void make_symlink(NodeId directory, const std::string& name, const std::string& target,
+                    AttributesReply reply);
+  void make_hard_link(NodeId existing, NodeId directory, const std::string& name,
+                      AttributesReply reply);
+  void remove(NodeId directory, const std::string& name, Done reply);
+  void remove_directory(NodeId directory, const std::string& name, Done reply);
+  void rename(NodeId directory, const std::string& name, NodeId new_directory,
+              const std::string& new_name, bool replace, Done reply);
+  void change(NodeId node, const FileChange& change, AttributesReply reply);
+  void space(SpaceReply reply);
+  bool is_writable() const { return options_.writable; }
 
   static const std::vector<std::string_view>& extended_attribute_names();
   /// Error NotFound for a name or value that does not exist.
@@ -117,6 +149,10 @@ class MountedTree {
     /// Names that the listing does not show but that were asked for one by one.
     std::map<std::string, ChildEntry, std::less<>> unlisted;
     std::map<std::string, TimePoint, std::less<>> absent;
+    /// Listed names that have been removed since.
+    std::set<std::string, std::less<>> removed;
+    std::uint64_t changes = 0;  ///< made here; a listing that was asked for before misses them
+    std::uint64_t changes_when_asked = 0;
   };
   struct Node {
     NodeId parent = 0;
@@ -126,6 +162,10 @@ class MountedTree {
     std::uint32_t children = 0;
     std::unique_ptr<Directory> directory;
     std::unique_ptr<Content> content;
+    bool is_unlinked = false;  ///< its name is gone, or another file's
+    // Of a writable tree:
+    std::weak_ptr<EditedFile> edited;
+    std::vector<std::weak_ptr<OpenFile>> handles;
   };
 
   // With mutex_ held:
@@ -139,10 +179,19 @@ class MountedTree {
   void release_lookups(NodeId id, std::uint64_t lookups);
   void store_stat(NodeId directory, const std::string& name, const std::optional<Entry>& found);
   void charge(std::int64_t bytes);
+  NodeId find_child(NodeId directory, std::string_view name) const;
+  std::shared_ptr<EditedFile> being_written(const Node& node) const;
+  void merge_changes(Directory& directory);
+  ChildEntry& name_added(NodeId directory, const std::string& name, EntryKind kind);
+  void name_removed(NodeId directory, const std::string& name);
+  void move_node(NodeId id, NodeId directory, const std::string& name);
+  std::shared_ptr<OpenFile> add_handle(Node& node, std::shared_ptr<OpenFile> handle);
+  RemotePath live_path_of(NodeId id) const;
 
   // Without it:
   void load_listing(NodeId directory, Priority priority, ListingReply reply);
   void list_ahead(NodeId directory);
+  bool is_better_asked_alone(NodeId directory);
   void listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries);
   void lookup_listed(NodeId directory, const std::string& name, AttributesReply reply);
   /// The attributes of a child, counted as a lookup, if they are known and complete.
@@ -154,6 +203,12 @@ class MountedTree {
                   std::function<void(const Error*)> done);
   void stat_siblings_ahead(NodeId directory, const std::string& name);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
+  void open_for_writing(NodeId node, bool truncate, OpenReply reply);
+  std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, std::uint64_t size,
+                                   FileTime modified, const RemotePath& path);
+  Opened start_editing(NodeId node, std::shared_ptr<EditedFile> edited, const RemotePath& path);
+  /// Runs a change on a worker; what it throws becomes the answer.
+  void run_change(const RemotePath& path, Done reply, std::function<void()> change);
   void answered(NodeId node, const ReadAnswer& answer);
   void failed(NodeId node, const Error& error);
   RequestContext context(Priority priority) const;
@@ -172,6 +227,7 @@ class MountedTree {
   const std::unique_ptr<RemoteStore> store_;
   WorkerPool workers_{kMaxWorkers};
   Invalidation invalidation_;  ///< set once, before the first request
+  LossReport loss_report_;     ///< likewise
 
   mutable std::mutex mutex_;
   // guarded by mutex_
@@ -179,6 +235,9 @@ class MountedTree {
   std::map<std::pair<NodeId, std::string>, std::vector<std::function<void(const Error*)>>>
       stats_waiting_;
   ContentId next_content_ = 1;
+  /// Names whose node has another number than the name would give it.
+  std::map<std::pair<NodeId, std::string>, NodeId> aliases_;
+  std::vector<std::weak_ptr<EditedFile>> edited_files_;
   /// Directories that were listed before anybody asked: each is held as if looked up once.
   std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;
 };

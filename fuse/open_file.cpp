@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace red {
 namespace {
@@ -19,6 +20,9 @@ std::uint64_t ReadAheadBudget::share() const {
 OpenFile::OpenFile(std::shared_ptr<CachedFile> file, std::string path, ReadAheadBudget* budget)
     : file_(std::move(file)), path_(std::move(path)), budget_(budget) {}
 
+OpenFile::OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes)
+    : path_(std::move(path)), budget_(nullptr), writes_(writes), edited_(std::move(edited)) {}
+
 OpenFile::~OpenFile() {
   stop_.request_stop();
   if (is_stream_) budget_->remove_stream();
@@ -26,9 +30,29 @@ OpenFile::~OpenFile() {
 
 std::function<void(const Error&)> OpenFile::read(ByteRange range,
                                                  CachedFile::Completion completion) {
+  if (const auto written = edited()) {
+    written->read(range, [completion = std::move(completion)](const Error* error,
+                                                              std::vector<std::byte> bytes) {
+      const auto owner = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+      ReadBytes read;
+      if (!owner->empty()) read = {{*owner}, {owner}};
+      completion(error, std::move(read));
+    });
+    return [](const Error&) {};
+  }
   auto abandon = file_->read(range, std::move(completion));
   if (budget_ != nullptr) read_ahead(range);
   return abandon;
+}
+
+void OpenFile::switch_to(std::shared_ptr<EditedFile> edited) {
+  const std::lock_guard lock(mutex_);
+  edited_ = std::move(edited);
+}
+
+std::shared_ptr<EditedFile> OpenFile::edited() const {
+  const std::lock_guard lock(mutex_);
+  return edited_;
 }
 
 void OpenFile::read_ahead(ByteRange range) {

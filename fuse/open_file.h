@@ -9,6 +9,7 @@
 
 #include "common/cache/cached_file.h"
 #include "common/cache/read_ahead.h"
+#include "fuse/edited_file.h"
 
 namespace red {
 
@@ -31,6 +32,8 @@ class ReadAheadBudget {
 class OpenFile {
  public:
   OpenFile(std::shared_ptr<CachedFile> file, std::string path, ReadAheadBudget* budget);
+  /// Of a file that is being written; `writes`: by this handle, too.
+  OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes);
   /// Calls off what was read ahead for this handle.
   ~OpenFile();
   OpenFile(const OpenFile&) = delete;
@@ -39,18 +42,26 @@ class OpenFile {
   /// As CachedFile::read; reads ahead as the pattern suggests.
   std::function<void(const Error&)> read(ByteRange range, CachedFile::Completion completion);
 
+  /// Somebody begins to write the file: from now on this handle reads what is written.
+  void switch_to(std::shared_ptr<EditedFile> edited);
+  /// Null while nobody writes the file through the mount.
+  std::shared_ptr<EditedFile> edited() const;
+  bool writes() const noexcept { return writes_; }
+
   const std::string& path() const noexcept { return path_; }
 
  private:
   void read_ahead(ByteRange range);
 
-  const std::shared_ptr<CachedFile> file_;
+  const std::shared_ptr<CachedFile> file_;  ///< null if it was opened while it was being written
   const std::string path_;
   ReadAheadBudget* const budget_;  ///< null: nothing is read ahead
+  const bool writes_ = false;
   std::stop_source stop_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   // guarded by mutex_
+  std::shared_ptr<EditedFile> edited_;
   ReadAheadPolicy policy_;
   bool is_stream_ = false;
 };

@@ -15,6 +15,7 @@
 #include "fuse/printable.h"
 #include "fuse/process_handle.h"
 #include "fuse/unmount.h"
+#include "fuse/write_losses.h"
 
 namespace red {
 namespace {
@@ -27,7 +28,7 @@ using namespace std::chrono_literals;
 constexpr auto kBusyLimit = 2000ms;
 constexpr auto kBusyPause = 50ms;
 constexpr auto kHolderSearchLimit = 1500ms;
-constexpr auto kEndsByItselfLimit = 1000ms;
+constexpr auto kEndsByItselfLimit = 3000ms;  // it may have writes to send
 constexpr auto kEndsBySignalLimit = 3000ms;
 constexpr auto kDiesLimit = 1000ms;
 
@@ -116,12 +117,19 @@ void detach_from_holders(const MountEntry& mount) {
 
 void umount_dir(const fs::path& mount_point) {
   const Target target = find_target(mount_point);
+  std::optional<WriteLossesReader> losses;
+  if (target.record) losses.emplace(target.registry->losses_path(*target.record));
   if (unmount_patiently(target.mount.mount_point) == UnmountResult::Busy) {
     detach_from_holders(target.mount);
   } else if (target.daemon) {
     end_daemon(*target.daemon);
   }
   if (target.record) target.registry->retire(*target.record);
+  const std::string lost = losses ? losses->read() : "";
+  if (lost.empty()) return;
+  throw Error(ErrorKind::Integrity, "unmounted " + mount_point.string() +
+                                        ", but this could not be written to the server:\n" +
+                                        lost.substr(0, lost.size() - 1));
 }
 
 }  // namespace red

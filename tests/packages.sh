@@ -8,8 +8,8 @@ set -euo pipefail
 # To compile and link.
 build=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
-  libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev libssl-dev libxml2-dev
-  nlohmann-json3-dev
+  libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev libssh2-1-dev libssl-dev
+  libxml2-dev nlohmann-json3-dev
 )
 # To run the executable: libraries come by themselves; fusermount3 is for ordinary users.
 run=(ca-certificates fuse3)
@@ -17,7 +17,8 @@ run=(ca-certificates fuse3)
 test=(
   googletest libgmock-dev libgtest-dev librapidcheck-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
-  curl fuse3 openssl procps
+  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh
+  curl fuse3 openssh-client openssl passwd procps
 )
 # To show it at work (tests/demo.sh).
 demo=(nginx)

@@ -21,8 +21,8 @@ namespace red {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{250};
-constexpr int kMostReads = 32;
-constexpr int kMostLists = 16;
+constexpr int kMostReads = 256;
+constexpr int kMostLists = 32;
 // Making files is short work in the kernel, much of it under one lock per directory.
 constexpr std::size_t kWriterThreads = 4;
 // Listing pauses while so many files wait: memory stays bounded however large the tree is.
@@ -42,12 +42,12 @@ struct WantedFile {
 /// threads, and finished by others.
 class TreeReceiver {
  public:
-  TreeReceiver(RemoteStore& store, const std::filesystem::path& target, int max_connections,
-               Progress& progress, std::stop_token stop)
+  TreeReceiver(RemoteStore& store, const std::filesystem::path& target, Progress& progress,
+               std::stop_token stop)
       : store_(store),
         progress_(progress),
-        max_reads_(std::clamp(max_connections, 1, kMostReads)),
-        max_lists_(std::clamp(max_connections, 1, kMostLists)),
+        max_reads_(std::clamp(store.parallelism(), 1, kMostReads)),
+        max_lists_(std::clamp(store.parallelism(), 1, kMostLists)),
         tree_(target),
         group_(std::move(stop)),
         writers_(kWriterThreads),
@@ -304,8 +304,8 @@ void TreeReceiver::tick_one(JobId id) {
 }  // namespace
 
 void receive_dir(RemoteStore& store, const std::filesystem::path& target, const Listing* listing,
-                 int max_connections, Progress& progress, std::stop_token stop) {
-  TreeReceiver(store, target, max_connections, progress, std::move(stop)).receive(listing);
+                 Progress& progress, std::stop_token stop) {
+  TreeReceiver(store, target, progress, std::move(stop)).receive(listing);
 }
 
 }  // namespace red

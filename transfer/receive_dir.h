@@ -13,6 +13,6 @@ namespace red {
 /// if missing). With a listing: exactly what it names, sizes and checksums verified. Existing files
 /// of the same name are replaced, others left. After a failure only whole files remain.
 void receive_dir(RemoteStore& store, const std::filesystem::path& target, const Listing* listing,
-                 int max_connections, Progress& progress, std::stop_token stop);
+                 Progress& progress, std::stop_token stop);
 
 }  // namespace red

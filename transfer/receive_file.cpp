@@ -40,19 +40,20 @@ class Doorbell {
 
 }  // namespace
 
-void receive_file(RemoteStore& store, const std::filesystem::path& target, int max_connections,
-                  Progress& progress, std::stop_token stop) {
+void receive_file(RemoteStore& store, const std::filesystem::path& target, Progress& progress,
+                  std::stop_token stop) {
   const SteadyClock clock;
+  const int max_reads = store.parallelism();
   // The reception may end a moment after it has rung for the last time.
   const auto doorbell = std::make_shared<Doorbell>();
   const auto reception = std::make_shared<FileReception>(
-      store.open({}, {}), open_local_target(target), std::nullopt, max_connections, progress, clock,
+      store.open({}, {}), open_local_target(target), std::nullopt, max_reads, progress, clock,
       std::move(stop),
       FileReception::Callbacks{.on_read_ended = [doorbell] { doorbell->ring(false); },
                                .on_done = [doorbell] { doorbell->ring(true); }});
   progress.expect(1, 0);
   reception->start();
-  while (!doorbell->wait()) reception->tick(max_connections);
+  while (!doorbell->wait()) reception->tick(max_reads);
   const auto received = reception->take_target();
   if (reception->result()) throw reception->result()->within("receiving " + store.location({}));
   received->commit();

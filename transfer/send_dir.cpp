@@ -19,7 +19,7 @@
 namespace red {
 namespace {
 
-constexpr int kMostUploads = 32;
+constexpr int kMostUploads = 256;
 constexpr std::size_t kHashThreads = 4;
 constexpr std::size_t kMostShownProblems = 20;
 constexpr std::chrono::seconds kWaitStep{3600};
@@ -114,11 +114,11 @@ class ListingCheck {
 /// Sends a tree: a directory is made before what it holds, everything else at the same time.
 class TreeSender {
  public:
-  TreeSender(Uploader& uploader, int max_connections, Progress& progress, std::stop_token stop)
+  TreeSender(Uploader& uploader, int parallelism, Progress& progress, std::stop_token stop)
       : uploader_(uploader),
         progress_(progress),
         group_(std::move(stop)),
-        pool_(static_cast<std::size_t>(std::clamp(max_connections, 1, kMostUploads))) {}
+        pool_(static_cast<std::size_t>(std::clamp(parallelism, 1, kMostUploads))) {}
 
   /// `tree` must live until this returns.
   void send(const LocalNode& tree) {
@@ -171,7 +171,7 @@ class TreeSender {
 }  // namespace
 
 void send_dir(RemoteStore& store, const std::filesystem::path& source, const Listing* listing,
-              int max_connections, Progress& progress, std::stop_token stop) {
+              Progress& progress, std::stop_token stop) {
   const LocalNode tree =
       listing != nullptr ? ListingCheck(source, stop).check(*listing) : walk_local_tree(source);
   Uploader* uploader = store.uploader();
@@ -179,7 +179,7 @@ void send_dir(RemoteStore& store, const std::filesystem::path& source, const Lis
     throw Error(ErrorKind::Unsupported,
                 "sending to " + store.location({}) + ": this protocol cannot send");
   }
-  TreeSender(*uploader, max_connections, progress, std::move(stop)).send(tree);
+  TreeSender(*uploader, store.parallelism(), progress, std::move(stop)).send(tree);
 }
 
 }  // namespace red

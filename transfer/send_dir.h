@@ -13,6 +13,6 @@ namespace red {
 /// listing: exactly what it names, after its sizes and checksums have been found right. Symbolic
 /// links are followed (a link that leads back to a directory above it is an error).
 void send_dir(RemoteStore& store, const std::filesystem::path& source, const Listing* listing,
-              int max_connections, Progress& progress, std::stop_token stop);
+              Progress& progress, std::stop_token stop);
 
 }  // namespace red

@@ -71,7 +71,7 @@ Binding<BoundedForm> cache_binding() {
 const FieldTable<BoundedForm>& bounded_fields() {
   static const auto table =
       FieldTable<BoundedForm>()
-          .add({"connections", "upper bound of connections to the server", "HTTP: 32"},
+          .add({"connections", "upper bound of connections to the server", "HTTP: 32, SSH: 4"},
                integer(&BoundedForm::connections, 1))
           .add({"cache",
                 "what is kept between reads: true, false (nothing), or an object with bounds",
@@ -169,7 +169,7 @@ const FieldTable<SharedForm>& shared_fields() {
   static const auto table =
       FieldTable<SharedForm>()
           .include(bounded_fields(), &SharedForm::bounded)
-          .add({"timeout", "seconds to wait for a TCP connection", "10"},
+          .add({"timeout", "seconds to wait for a TCP connection", "HTTP: 10, SSH: 120"},
                positive_number(&SharedForm::timeout, kMaxTimeout))
           .add({"listing", "mount-dir: the CWL listing of the tree, or the path of a JSON file"},
                listing_binding())

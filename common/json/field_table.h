@@ -161,10 +161,11 @@ Binding<Target> boolean(std::optional<bool> Target::*member) {
           }};
 }
 
-/// One that is larger than an int becomes the largest.
+/// One that is larger than an int becomes the largest, where that is allowed.
 template <typename Target>
-Binding<Target> integer(std::optional<int> Target::*member, int minimum) {
-  return {{{.type = JsonType::Integer, .minimum = minimum}},
+Binding<Target> integer(std::optional<int> Target::*member, int minimum,
+                        std::optional<double> maximum = {}) {
+  return {{{.type = JsonType::Integer, .minimum = minimum, .maximum = maximum}},
           [member](const JsonValue& value, const JsonPlace&, Target& target, Problems&) {
             constexpr double kLargest = std::numeric_limits<int>::max();
             target.*member = static_cast<int>(std::min(*value.number(), kLargest));

@@ -12,18 +12,10 @@
 #include "common/error.h"
 #include "common/remote/entry.h"
 #include "common/remote/remote_path.h"
+#include "common/remote/tree_editor.h"
 #include "common/request_context.h"
 
 namespace red {
-
-/// Bytes [begin, end) of a file.
-struct ByteRange {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-
-  std::uint64_t size() const noexcept { return end - begin; }
-  bool operator==(const ByteRange&) const = default;
-};
 
 /// What the first answer to a read tells, before any byte.
 struct ReadAnswer {
@@ -118,6 +110,9 @@ class RemoteStore {
   /// names, WebDAV does not). Meaningful after the first list().
   virtual bool listings_are_complete() const = 0;
 
+  /// How many reads or uploads at a time make sense, at least 1; more would only queue.
+  virtual int parallelism() const = 0;
+
   /// Where a path is, for people and extended attributes; without credentials and query.
   virtual std::string location(const RemotePath& path) const = 0;
 
@@ -127,6 +122,9 @@ class RemoteStore {
 
   /// Null when the protocol cannot send.
   virtual Uploader* uploader() = 0;
+
+  /// Null when the tree cannot be changed, or was not opened for that.
+  virtual TreeEditor* editor() = 0;
 };
 
 }  // namespace red

@@ -298,10 +298,76 @@ class RetryingFile final : public RemoteFile {
   const std::shared_ptr<Pauses> pauses_;
 };
 
+/// Changes that are tried again: whether an attempt whose answer was lost had been carried out
+/// shows in the next one's failure, which then is none.
+class RetryingEditor final : public TreeEditor {
+ public:
+  RetryingEditor(TreeEditor& editor, const RetryPolicy& policy)
+      : editor_(editor), policy_(policy) {}
+
+  std::shared_ptr<WritableFile> open_for_writing(const RemotePath& path, const WriteMode& mode,
+                                                 const RequestContext& context) override {
+    return try_repeatedly(policy_, context, [&, tries = 0]() mutable {
+      WriteMode again = mode;
+      // What the lost attempt has made is not somebody else's.
+      if (tries++ > 0) again.exclusive = false;
+      return editor_.open_for_writing(path, again, context);
+    });
+  }
+  void change(const RemotePath& path, const FileChange& change,
+              const RequestContext& context) override {
+    try_repeatedly(policy_, context, [&] { editor_.change(path, change, context); });
+  }
+  void remove(const RemotePath& path, const RequestContext& context) override {
+    once(ErrorKind::NotFound, context, [&] { editor_.remove(path, context); });
+  }
+  void make_directory(const RemotePath& path, std::uint32_t mode,
+                      const RequestContext& context) override {
+    once(ErrorKind::AlreadyExists, context, [&] { editor_.make_directory(path, mode, context); });
+  }
+  void remove_directory(const RemotePath& path, const RequestContext& context) override {
+    once(ErrorKind::NotFound, context, [&] { editor_.remove_directory(path, context); });
+  }
+  void rename(const RemotePath& from, const RemotePath& to, bool replace,
+              const RequestContext& context) override {
+    once(ErrorKind::NotFound, context, [&] { editor_.rename(from, to, replace, context); });
+  }
+  void make_symlink(const RemotePath& path, const std::string& target,
+                    const RequestContext& context) override {
+    once(ErrorKind::AlreadyExists, context, [&] { editor_.make_symlink(path, target, context); });
+  }
+  void make_hard_link(const RemotePath& existing, const RemotePath& path,
+                      const RequestContext& context) override {
+    once(ErrorKind::AlreadyExists, context,
+         [&] { editor_.make_hard_link(existing, path, context); });
+  }
+  FileSystemSpace space(const RequestContext& context) override {
+    return try_repeatedly(policy_, context, [&] { return editor_.space(context); });
+  }
+
+ private:
+  template <typename Change>
+  void once(ErrorKind done_before, const RequestContext& context, Change change) {
+    try_repeatedly(policy_, context, [&, tries = 0]() mutable {
+      try {
+        ++tries;
+        change();
+      } catch (const Error& error) {
+        if (tries == 1 || error.kind() != done_before) throw;
+      }
+    });
+  }
+
+  TreeEditor& editor_;
+  const RetryPolicy policy_;
+};
+
 class RetryingStore final : public RemoteStore, private Uploader {
  public:
   RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer)
-      : policy_(policy), pauses_(std::make_shared<Pauses>(timer)), store_(std::move(store)) {}
+      : policy_(policy), pauses_(std::make_shared<Pauses>(timer)), store_(std::move(store)) {
+    if (TreeEditor* editor = store_->editor()) editor_.emplace(*editor, policy_);
+  }
   ~RetryingStore() override { pauses_->close(); }
 
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
@@ -314,11 +380,13 @@ class RetryingStore final : public RemoteStore, private Uploader {
     return std::make_shared<RetryingFile>(store_->open(path, known), policy_, pauses_);
   }
   bool listings_are_complete() const override { return store_->listings_are_complete(); }
+  int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
   void check(Purpose purpose, const RequestContext& context) override {
     try_repeatedly(policy_, context, [&] { store_->check(purpose, context); });
   }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
+  TreeEditor* editor() override { return editor_ ? &*editor_ : nullptr; }
 
  private:
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
@@ -335,6 +403,7 @@ class RetryingStore final : public RemoteStore, private Uploader {
   const RetryPolicy policy_;
   const std::shared_ptr<Pauses> pauses_;
   const std::unique_ptr<RemoteStore> store_;
+  std::optional<RetryingEditor> editor_;
 };
 
 }  // namespace

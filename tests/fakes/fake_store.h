@@ -84,9 +84,11 @@ class FakeStore final : public RemoteStore, private Uploader {
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override;
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override;
   bool listings_are_complete() const override { return true; }
+  int parallelism() const override { return 8; }
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Uploader* uploader() override;
+  TreeEditor* editor() override { return nullptr; }
 
   class Core;
 

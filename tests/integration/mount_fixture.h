@@ -15,6 +15,8 @@ namespace red::testing {
 /// Skips where nothing can be mounted.
 class MountFixture : public ::testing::Test {
  protected:
+  explicit MountFixture(const std::string& connector = "red-connector-http")
+      : connector_(connector) {}
   void SetUp() override;
   void TearDown() override;
 

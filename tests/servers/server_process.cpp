@@ -22,7 +22,7 @@ ServerProcess::ServerProcess(std::string scheme)
   open_root();
 }
 
-ServerProcess::~ServerProcess() { stop(); }
+ServerProcess::~ServerProcess() = default;
 
 std::string ServerProcess::url(std::string_view path) const {
   return scheme_ + "://127.0.0.1:" + std::to_string(port()) + std::string(path);
@@ -34,7 +34,14 @@ std::string ServerProcess::log() const {
 
 void ServerProcess::open_root() const { run({.arguments = {"/bin/chmod", "-R", "a+rwX", root_}}); }
 
-void ServerProcess::stop() { process_.reset(); }
+void ServerProcess::stop() {
+  if (!process_) return;
+  process_.reset();
+  // Its children end a moment later, and may be the ones that listen.
+  if (!eventually([this] { return !connect_to(port()); }, kStartLimit)) {
+    throw std::runtime_error("the server does not stop listening: " + log());
+  }
+}
 
 void ServerProcess::start() {
   process_ = std::make_unique<Process>(command(), work("log"));

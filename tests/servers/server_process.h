@@ -13,7 +13,7 @@
 
 namespace red::testing {
 
-/// A web server of the system that serves a directory of its own on a free loopback port, from its
+/// A server of the system that serves a directory of its own on a free loopback port, from its
 /// construction on, and that ends with this object.
 class ServerProcess {
  public:

@@ -22,9 +22,11 @@ class HttpStore final : public RemoteStore {
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override;
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override;
   bool listings_are_complete() const override { return lister_.is_webdav(); }
+  int parallelism() const override { return access_.options.connections; }
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Uploader* uploader() override { return &uploader_; }
+  TreeEditor* editor() override { return nullptr; }
 
  private:
   HttpResponseHead fetch_head(const Url& url, const RequestContext& context);

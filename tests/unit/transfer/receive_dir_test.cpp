@@ -53,7 +53,7 @@ ListingEntry listed_directory(std::string name, Listing children) {
 class ReceiveDir : public ::testing::Test {
  protected:
   void receive(const Listing* listing = nullptr) {
-    receive_dir(store_, target(), listing, 8, progress_, {});
+    receive_dir(store_, target(), listing, progress_, {});
   }
 
   Error failure(const Listing* listing = nullptr) {
@@ -124,7 +124,7 @@ TEST_F(ReceiveDir, ReplacesFilesOfTheSameNameAndLeavesOthers) {
 
 TEST_F(ReceiveDir, DoesNotMakeMoreThanTheLastComponentOfTheTarget) {
   try {
-    receive_dir(store_, directory_ / "missing/target", nullptr, 8, progress_, {});
+    receive_dir(store_, directory_ / "missing/target", nullptr, progress_, {});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.error_number(), ENOENT);
@@ -214,7 +214,7 @@ TEST_F(ReceiveDir, EndsWhenItIsStopped) {
     stop.request_stop();
   });
   try {
-    receive_dir(store_, target(), nullptr, 8, progress_, stop.get_token());
+    receive_dir(store_, target(), nullptr, progress_, stop.get_token());
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::Cancelled);
@@ -300,7 +300,7 @@ TEST(ReceiveDirWithRetries, OutlivesPassingFailures) {
                                   {3, std::chrono::seconds(8), std::chrono::seconds(10),
                                    std::chrono::milliseconds(2), std::chrono::milliseconds(2)},
                                   timer);
-  receive_dir(*store, directory / "t", nullptr, 8, progress, {});
+  receive_dir(*store, directory / "t", nullptr, progress, {});
   EXPECT_EQ(read_tree(directory / "t"), tree);
   EXPECT_EQ(progress.bytes, 60 * 30'000);
 }

@@ -124,7 +124,7 @@ TEST_F(SendFile, NamesWhatFailed) {
 class SendDir : public Sending {
  protected:
   void send(const Listing* listing = nullptr) {
-    send_dir(store_, source(), listing, 8, progress_, {});
+    send_dir(store_, source(), listing, progress_, {});
   }
 
   Error failure(const Listing* listing = nullptr) {
@@ -192,7 +192,7 @@ TEST_F(SendDir, RefusesAPipe) {
 
 TEST_F(SendDir, RefusesAFileInThePlaceOfADirectory) {
   write_file(source() / "f", "x");
-  EXPECT_THROW(send_dir(store_, source() / "f", nullptr, 8, progress_, {}), Error);
+  EXPECT_THROW(send_dir(store_, source() / "f", nullptr, progress_, {}), Error);
   expect_nothing_sent();
 }
 
@@ -215,7 +215,7 @@ TEST_F(SendDir, EndsWhenItIsStopped) {
   std::stop_source stop;
   stop.request_stop();
   try {
-    send_dir(store_, source(), nullptr, 8, progress_, stop.get_token());
+    send_dir(store_, source(), nullptr, progress_, stop.get_token());
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::Cancelled);

@@ -1,0 +1,149 @@
+#include "common/protocols/sftp/sftp_editor.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/protocols/sftp/sftp_writable_file.h"
+
+namespace red {
+namespace {
+
+constexpr std::uint32_t kPermissionBits = 07777;
+
+/// "Failure" is all that version 3 can say of a name that exists, a directory that is not empty …
+bool is_vague(const Error& error) { return error.kind() == ErrorKind::Remote; }
+
+}  // namespace
+
+SftpEditor::SftpEditor(std::shared_ptr<SftpClient> client, const SftpPaths& paths)
+    : client_(std::move(client)), paths_(paths) {}
+
+void SftpEditor::explain(const Error& error, const std::string& path,
+                         const RequestContext& context) {
+  if (is_vague(error) && client_->lstat(path, context)) {
+    throw Error(ErrorKind::AlreadyExists, path + ": exists already");
+  }
+  throw Error(error);
+}
+
+std::shared_ptr<WritableFile> SftpEditor::open_for_writing(const RemotePath& path,
+                                                           const WriteMode& mode,
+                                                           const RequestContext& context) {
+  const std::string on_server = paths_.on_server(path);
+  std::uint32_t flags = kSftpRead | kSftpWrite;
+  std::uint32_t first_flags = flags;
+  if (mode.create) first_flags |= kSftpCreate;
+  if (mode.exclusive) first_flags |= kSftpExclusive;
+  if (mode.truncate) first_flags |= kSftpTruncate;
+  SftpAttributes attributes;
+  if (mode.create) attributes.mode = mode.mode & kPermissionBits;
+  std::shared_ptr<SftpHandle> handle;
+  try {
+    handle = client_->open(on_server, first_flags, attributes, client_->best_place(), context);
+  } catch (const Error& error) {
+    if (mode.exclusive) explain(error, on_server, context);
+    if (error.kind() != ErrorKind::PermissionDenied) throw;
+    // A file that may be written, but not read.
+    flags = kSftpWrite;
+    first_flags &= ~static_cast<std::uint32_t>(kSftpRead);
+    handle = client_->open(on_server, first_flags, attributes, client_->best_place(), context);
+  }
+  return std::make_shared<SftpWritableFile>(client_, on_server, flags, std::move(handle));
+}
+
+void SftpEditor::change(const RemotePath& path, const FileChange& change,
+                        const RequestContext& context) {
+  client_->set_attributes(paths_.on_server(path), to_sftp_attributes(change), context);
+}
+
+void SftpEditor::remove(const RemotePath& path, const RequestContext& context) {
+  client_->remove(paths_.on_server(path), context);
+}
+
+void SftpEditor::make_directory(const RemotePath& path, std::uint32_t mode,
+                                const RequestContext& context) {
+  SftpAttributes attributes;
+  attributes.mode = mode & kPermissionBits;
+  const std::string on_server = paths_.on_server(path);
+  try {
+    client_->make_directory(on_server, attributes, context);
+  } catch (const Error& error) {
+    explain(error, on_server, context);
+  }
+}
+
+void SftpEditor::remove_directory(const RemotePath& path, const RequestContext& context) {
+  const std::string on_server = paths_.on_server(path);
+  try {
+    client_->remove_directory(on_server, context);
+  } catch (const Error& error) {
+    if (is_vague(error) && !client_->list(on_server, context).empty()) {
+      throw Error::local_io(ENOTEMPTY, on_server);
+    }
+    throw;
+  }
+}
+
+void SftpEditor::rename(const RemotePath& from, const RemotePath& to, bool replace,
+                        const RequestContext& context) {
+  const std::string source = paths_.on_server(from);
+  const std::string target = paths_.on_server(to);
+  if (!replace) {
+    try {
+      return client_->rename(source, target, context);
+    } catch (const Error& error) {
+      explain(error, target, context);
+    }
+  }
+  try {
+    return client_->replace(source, target, context);
+  } catch (const Error& error) {
+    if (is_vague(error)) {
+      const auto existing = client_->lstat(target, context);
+      const auto entry = existing ? to_entry({}, *existing) : std::nullopt;
+      if (entry && entry->kind == EntryKind::Directory) {
+        throw Error::local_io(client_->list(target, context).empty() ? EISDIR : ENOTEMPTY, target);
+      }
+    }
+    if (error.kind() != ErrorKind::Unsupported) throw;
+  }
+  // Version 3 itself does not replace: what is there has to make room first.
+  const auto existing = client_->lstat(target, context);
+  if (existing) {
+    const auto entry = to_entry({}, *existing);
+    if (entry && entry->kind == EntryKind::Directory) {
+      client_->remove_directory(target, context);
+    } else {
+      client_->remove(target, context);
+    }
+  }
+  client_->rename(source, target, context);
+}
+
+void SftpEditor::make_symlink(const RemotePath& path, const std::string& target,
+                              const RequestContext& context) {
+  const std::string on_server = paths_.on_server(path);
+  try {
+    client_->make_symlink(on_server, target, context);
+  } catch (const Error& error) {
+    explain(error, on_server, context);
+  }
+}
+
+void SftpEditor::make_hard_link(const RemotePath& existing, const RemotePath& path,
+                                const RequestContext& context) {
+  const std::string on_server = paths_.on_server(path);
+  try {
+    client_->make_hard_link(paths_.on_server(existing), on_server, context);
+  } catch (const Error& error) {
+    explain(error, on_server, context);
+  }
+}
+
+FileSystemSpace SftpEditor::space(const RequestContext& context) {
+  const SftpFileSystem told = client_->file_system(paths_.on_server({}), context);
+  return {told.fragment_size,    told.blocks, told.blocks_free,
+          told.blocks_available, told.files,  told.files_free};
+}
+
+}  // namespace red

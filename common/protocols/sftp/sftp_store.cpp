@@ -1,0 +1,141 @@
+#include "common/protocols/sftp/sftp_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/logging.h"
+#include "common/protocols/sftp/sftp_file.h"
+#include "common/protocols/sftp/sftp_gather.h"
+
+namespace red {
+namespace {
+
+// Requests wait in the server, not for a connection of their own: enough for 10,000 small files a
+// second at 20 ms.
+constexpr int kParallelFiles = 256;
+
+Error not_a(EntryKind kind, const std::string& where) {
+  return Error(ErrorKind::Unsupported,
+               where + (kind == EntryKind::Directory ? ": is a file, not a directory"
+                                                     : ": is a directory, not a file"));
+}
+
+}  // namespace
+
+SftpStore::SftpStore(SftpAccess access, Purpose purpose)
+    : access_(std::move(access)),
+      paths_(access_),
+      client_(std::make_shared<SftpClient>(access_)),
+      link_policy_(purpose == Purpose::MountDir ? SftpLinks::Policy::KeepInside
+                                                : SftpLinks::Policy::Follow),
+      links_(client_, paths_, link_policy_),
+      uploader_(client_, paths_),
+      editor_(client_, paths_) {}
+
+int SftpStore::parallelism() const { return kParallelFiles; }
+
+std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContext& context) {
+  const std::string on_server = paths_.on_server(path);
+  const bool shows_links = link_policy_ == SftpLinks::Policy::KeepInside && !path.is_root();
+  const auto found =
+      shows_links ? client_->lstat(on_server, context) : client_->stat(on_server, context);
+  if (!found) return std::nullopt;
+  auto entry = to_entry(std::string(path.name()), *found);
+  if (!entry) {
+    throw Error(ErrorKind::Unsupported, location(path) + ": is neither a file nor a directory");
+  }
+  if (entry->kind != EntryKind::Symlink) return entry;
+  std::vector<Entry> entries{std::move(*entry)};
+  links_.resolve(path.parent(), entries, context);
+  if (entries.empty()) return std::nullopt;
+  return std::move(entries.front());
+}
+
+std::vector<Entry> SftpStore::list(const RemotePath& directory, const RequestContext& context) {
+  std::vector<SftpName> names = client_->list(paths_.on_server(directory), context);
+  std::vector<Entry> entries;
+  entries.reserve(names.size());
+  for (SftpName& name : names) {
+    if (!RemotePath::is_valid_name(name.name)) {
+      log(LogLevel::Warning, location(directory) + ": a name that cannot be one is left out");
+      continue;
+    }
+    auto entry = to_entry(std::move(name.name), name.attributes);
+    if (entry) {
+      entries.push_back(std::move(*entry));
+    } else {
+      log(link_policy_ == SftpLinks::Policy::Follow ? LogLevel::Warning : LogLevel::Info,
+          location(directory.child(name.name)) +
+              ": left out: neither a file nor a directory (a pipe, a socket or a device)");
+    }
+  }
+  links_.resolve(directory, entries, context);
+  return entries;
+}
+
+std::shared_ptr<RemoteFile> SftpStore::open(const RemotePath& path, const Version& known) {
+  return std::make_shared<SftpFile>(client_, paths_.on_server(path), known);
+}
+
+// --- validation ---
+
+void SftpStore::check(Purpose purpose, const RequestContext& context) {
+  client_->connect(context);
+  switch (purpose) {
+    case Purpose::ReceiveFile:
+      return check_readable_file(context);
+    case Purpose::ReceiveDir:
+      return check_directory(false, context);
+    case Purpose::MountDir:
+      return check_directory(access_.writable, context);
+    case Purpose::SendFile:
+      return check_target(EntryKind::File, context);
+    case Purpose::SendDir:
+      return check_target(EntryKind::Directory, context);
+  }
+}
+
+void SftpStore::check_readable_file(const RequestContext& context) {
+  const auto entry = stat({}, context);
+  if (!entry) throw Error(ErrorKind::NotFound, location({}) + ": does not exist");
+  if (entry->kind != EntryKind::File) throw not_a(EntryKind::File, location({}));
+  client_->open(paths_.on_server({}), kSftpRead, {}, {}, context)->close(context);
+}
+
+void SftpStore::check_directory(bool may_be_missing, const RequestContext& context) {
+  const auto entry = stat({}, context);
+  if (!entry) {
+    if (may_be_missing) return check_target(EntryKind::Directory, context);
+    throw Error(ErrorKind::NotFound, location({}) + ": does not exist");
+  }
+  if (entry->kind != EntryKind::Directory) throw not_a(EntryKind::Directory, location({}));
+  SftpGather gather;
+  std::optional<Error> refusal;
+  gather.begin();
+  client_->open_directory(paths_.on_server({}), context,
+                          [&](const Error* error, const std::shared_ptr<SftpHandle>&) {
+                            if (error != nullptr) refusal = *error;
+                            gather.end();
+                          });
+  gather.wait();
+  if (refusal) throw Error(*refusal);
+}
+
+/// What is to be sent to may be missing, its parents, too; what of them exists must be directories.
+void SftpStore::check_target(EntryKind kind, const RequestContext& context) {
+  std::string path = paths_.on_server({});
+  auto found = client_->stat(path, context);
+  if (found) {
+    const auto entry = to_entry({}, *found);
+    if (!entry || entry->kind != kind) throw not_a(kind, location({}));
+    return;
+  }
+  while (!found && path.find('/') != std::string::npos && path != "/") {
+    path.resize(std::max<std::size_t>(path.rfind('/'), 1));
+    found = client_->stat(path, context);
+  }
+  const auto entry = found ? to_entry({}, *found) : std::nullopt;
+  if (entry && entry->kind != EntryKind::Directory) throw not_a(EntryKind::Directory, path);
+}
+
+}  // namespace red

@@ -1,0 +1,145 @@
+#include "common/protocols/sftp/sftp_writable_file.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "common/protocols/sftp/sftp_paths.h"
+
+namespace red {
+namespace {
+
+constexpr std::uint32_t kPermissionBits = 07777;
+
+/// Collects what is read.
+class Collector final : public SftpReceiver {
+ public:
+  explicit Collector(WritableFile::ReadDone done) : done_(std::move(done)) {}
+
+  bool receive(std::uint64_t, std::span<const std::byte> bytes) override {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return true;
+  }
+  void finish(const Error* error) noexcept override {
+    if (error != nullptr) bytes_.clear();
+    done_(error, std::move(bytes_));
+  }
+
+ private:
+  const WritableFile::ReadDone done_;
+  std::vector<std::byte> bytes_;
+};
+
+/// Ends when so many parts have ended, with the first failure.
+class AllEnded {
+ public:
+  AllEnded(std::size_t parts, WritableFile::Done done) : left_(parts), done_(std::move(done)) {}
+
+  void ended(const Error* error) {
+    std::optional<Error> failure;
+    {
+      const std::lock_guard lock(mutex_);
+      if (error != nullptr && !failure_) failure_ = *error;
+      if (--left_ > 0) return;
+      failure = failure_;
+    }
+    done_(failure ? &*failure : nullptr);
+  }
+
+ private:
+  std::mutex mutex_;
+  // guarded by mutex_
+  std::size_t left_;
+  std::optional<Error> failure_;
+
+  const WritableFile::Done done_;
+};
+
+}  // namespace
+
+SftpAttributes to_sftp_attributes(const FileChange& change) {
+  SftpAttributes attributes;
+  attributes.size = change.size;
+  if (change.mode) attributes.mode = *change.mode & kPermissionBits;
+  if (change.modified) {
+    const auto seconds =
+        std::chrono::floor<std::chrono::seconds>(*change.modified).time_since_epoch().count();
+    const auto time = static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, 0xFFFFFFFF));
+    attributes.times = SftpAttributes::Times{time, time};
+  }
+  return attributes;
+}
+
+SftpWritableFile::SftpWritableFile(std::shared_ptr<SftpClient> client, std::string path,
+                                   std::uint32_t flags, std::shared_ptr<SftpHandle> handle)
+    : path_(path),
+      handles_(std::make_shared<SftpHandles>(std::move(client), std::move(path), flags)) {
+  handles_->add(std::move(handle));
+}
+
+void SftpWritableFile::write(std::uint64_t offset, std::span<const std::byte> bytes,
+                             std::shared_ptr<const void> owner, const RequestContext& context,
+                             Done done) {
+  handles_->use_best([=, owner = std::move(owner), done = std::move(done)](
+                         const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return done(error);
+    handle->write(offset, {bytes, owner}, context, done);
+  });
+}
+
+void SftpWritableFile::read(ByteRange range, const RequestContext& context, ReadDone done) {
+  auto collector = std::make_shared<Collector>(std::move(done));
+  handles_->use_best([=](const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return collector->finish(error);
+    handle->read(range.begin, range.size(), collector, context);
+  });
+}
+
+void SftpWritableFile::change(const FileChange& change, const RequestContext& context, Done done) {
+  handles_->use_any([attributes = to_sftp_attributes(change), context, done = std::move(done)](
+                        const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return done(error);
+    handle->set_attributes(attributes, context, done);
+  });
+}
+
+void SftpWritableFile::sync(const RequestContext& context, Done done) {
+  handles_->use_any([context, done = std::move(done)](const Error* error,
+                                                      const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return done(error);
+    handle->sync(context, [done](const Error* failure) {
+      // Where the server cannot say, the acknowledgement of the writes is all there is.
+      const bool cannot = failure != nullptr && failure->kind() == ErrorKind::Unsupported;
+      done(cannot ? nullptr : failure);
+    });
+  });
+}
+
+void SftpWritableFile::stat(const RequestContext& context,
+                            std::function<void(const Error* error, const Entry& entry)> done) {
+  handles_->use_any([this, self = shared_from_this(), context, done = std::move(done)](
+                        const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return done(error, {});
+    handle->stat(context, [self, done](const Error* failure, const SftpAttributes& attributes) {
+      const auto entry = failure == nullptr ? to_entry({}, attributes) : std::nullopt;
+      if (entry) return done(nullptr, *entry);
+      const Error none(ErrorKind::Protocol, self->path_ + ": is no file any more");
+      done(failure != nullptr ? failure : &none, {});
+    });
+  });
+}
+
+void SftpWritableFile::close(const RequestContext& context, Done done) {
+  const auto handles = handles_->take_all();
+  if (handles.empty()) return done(nullptr);
+  const auto all = std::make_shared<AllEnded>(handles.size(), std::move(done));
+  for (const auto& handle : handles) {
+    handle->close(context, [all, handle](const Error* error) {
+      // A lost connection has closed it; what was written has been acknowledged before.
+      all->ended(error != nullptr && error->retryable() ? nullptr : error);
+    });
+  }
+}
+
+}  // namespace red

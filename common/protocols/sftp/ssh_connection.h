@@ -1,0 +1,117 @@
+#pragma once
+
+#include <libssh2.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/protocols/sftp/sftp_access.h"
+#include "common/protocols/sftp/ssh_host_key.h"
+#include "common/protocols/sftp/ssh_key.h"
+#include "common/protocols/sftp/ssh_socket.h"
+
+namespace red {
+
+/// What one login learns for those after it. Not thread-safe: one login at a time.
+struct SshLoginNotes {
+  std::optional<SshKey> key;       ///< read once, because decrypting it takes a while
+  std::string host_key_type;       ///< of the key that matched the pin
+  std::string authentication;      ///< the method, and for a key its algorithm, that worked
+  bool host_key_logged = false;
+};
+
+/// An authenticated SSH connection with the "sftp" subsystem at the other end of its one channel: a
+/// stream of bytes both ways. Of one thread. Nothing but the constructor waits.
+class SshConnection {
+ public:
+  /// Connects, checks the host key, authenticates and starts the subsystem. Throws Error.
+  SshConnection(const SftpAccess& access, SshLoginNotes& notes, SshWaiter& waiter);
+  ~SshConnection();
+  SshConnection(const SshConnection&) = delete;
+  SshConnection& operator=(const SshConnection&) = delete;
+
+  /// Bytes from the server; 0: none for now. Throws Error{Network} when it has ended.
+  std::size_t read(std::span<std::byte> buffer);
+  /// Takes some of the bytes; 0: no room for now. Throws Error{Network} when it has ended.
+  std::size_t write(std::span<const std::byte> bytes);
+  /// Gives the socket what it takes of what write() took.
+  void flush();
+  /// Asks the server's SSH layer for a sign of life.
+  void probe();
+
+  /// What to wait for.
+  pollfd to_poll() const noexcept;
+  /// Changes whenever a byte came or went.
+  std::uint64_t life_signs() const noexcept { return life_signs_; }
+  const std::string& banner() const noexcept { return banner_; }
+
+ private:
+  /// What a step that may have to wait answers: a code of libssh2.
+  using Step = std::function<int()>;
+
+  void connect(SshLoginNotes& notes);
+  bool connect_with(const std::vector<std::string>& host_key_methods, SshLoginNotes& notes);
+  void start_session(const std::vector<std::string>& host_key_methods);
+  void prefer(int method_type, const std::vector<std::string>& names, const std::string& what);
+  std::vector<std::string> supported(int method_type) const;
+  void handshake();
+  void authenticate(SshLoginNotes& notes);
+  std::string offered_methods();
+  bool authenticate_by_key(SshLoginNotes& notes);
+  bool authenticate_by_password();
+  bool authenticate_interactively();
+  void open_channel();
+  void end_session() noexcept;
+
+  int run(const Step& step, TimePoint until, const std::string& what,
+          std::chrono::milliseconds timeout);
+  bool is_broken() const noexcept { return is_closed_ || socket_error_ != 0; }
+  Error failure(const std::string& what, int code) const;
+  Error refusal(const std::string& why) const;
+
+  // Called by libssh2, with this object as the session's "abstract".
+  static ssize_t on_receive(libssh2_socket_t socket, void* buffer, std::size_t length, int flags,
+                            void** abstract);
+  static ssize_t on_send(libssh2_socket_t socket, const void* buffer, std::size_t length, int flags,
+                         void** abstract);
+  static void on_disconnect(LIBSSH2_SESSION* session, int reason, const char* message,
+                            int message_length, const char* language, int language_length,
+                            void** abstract);
+  static void on_prompts(const char* name, int name_length, const char* instruction,
+                         int instruction_length, int count,
+                         const LIBSSH2_USERAUTH_KBDINT_PROMPT* prompts,
+                         LIBSSH2_USERAUTH_KBDINT_RESPONSE* responses, void** abstract);
+
+  // set once
+  const SftpAccess& access_;
+  const std::string authority_;
+  const SshHostKeyPin pin_;
+  SshWaiter& waiter_;
+
+  OwnedDescriptor socket_;
+  LIBSSH2_SESSION* session_ = nullptr;
+  LIBSSH2_CHANNEL* channel_ = nullptr;
+  std::string banner_;
+  std::string first_bytes_;             ///< what came before there was a banner
+  std::vector<std::string> seen_keys_;  ///< host keys that did not match
+
+  std::vector<char> unsent_;      ///< encrypted bytes that the socket has not taken yet
+  std::size_t unsent_begin_ = 0;
+  std::size_t receive_budget_ = 0;
+  std::uint64_t life_signs_ = 0;
+  int socket_error_ = 0;
+  bool is_closed_ = false;
+  bool is_ending_ = false;
+  bool has_given_password_ = false;
+  std::string parting_word_;
+};
+
+}  // namespace red

@@ -1,0 +1,232 @@
+#include "fuse/edited_file.h"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <utility>
+
+namespace red {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kPiece = 256 * 1024;
+// Four bandwidth-delay products of 1 Gbit/s at 20 ms, and as much again that waits behind them.
+constexpr std::size_t kMaxInFlight = 8 << 20;
+constexpr std::size_t kMaxQueued = 8 << 20;
+// A slow link is no reason to give up what waits its turn.
+constexpr std::size_t kSlowestLink = 64 * 1024;  // bytes per second
+constexpr std::chrono::milliseconds kFirstPause = 100ms;
+constexpr std::chrono::milliseconds kLongestPause = 2s;
+
+std::chrono::milliseconds pause_after(int tries) {
+  thread_local std::minstd_rand random(std::random_device{}());
+  const auto longest = std::min(kFirstPause * (1 << std::min(tries, 10)), kLongestPause);
+  std::uniform_int_distribution<std::chrono::milliseconds::rep> pick(longest.count() / 2,
+                                                                     longest.count());
+  return std::chrono::milliseconds(pick(random));
+}
+
+FileTime wall_clock() {
+  return std::chrono::time_point_cast<FileTime::duration>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+EditedFile::EditedFile(std::shared_ptr<WritableFile> file, std::uint64_t size, FileTime modified,
+                       Environment environment)
+    : file_(std::move(file)),
+      environment_(std::move(environment)),
+      size_(size),
+      modified_(modified) {}
+
+EditedFile::~EditedFile() {
+  file_->close(context(), [](const Error*) {});
+}
+
+RequestContext EditedFile::context() const {
+  return RequestContext::within(environment_.retry_limit, environment_.stop);
+}
+
+std::uint64_t EditedFile::size() const {
+  const std::lock_guard lock(mutex_);
+  return size_;
+}
+
+FileTime EditedFile::modified() const {
+  const std::lock_guard lock(mutex_);
+  return modified_;
+}
+
+bool EditedFile::has_unsent() const {
+  const std::lock_guard lock(mutex_);
+  return !queue_.empty() || !in_flight_.empty();
+}
+
+// --- writes ---
+
+void EditedFile::write(std::uint64_t offset, std::span<const std::byte> bytes, Done done) {
+  std::optional<Error> loss;
+  bool has_room = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (loss_) {
+      loss = std::exchange(loss_, std::nullopt);
+    } else {
+      size_ = std::max(size_, offset + bytes.size());
+      modified_ = wall_clock();
+      Piece* last = queue_.empty() ? nullptr : queue_.back().get();
+      if (last != nullptr && last->end() == offset && last->bytes.size() + bytes.size() <= kPiece) {
+        last->bytes.insert(last->bytes.end(), bytes.begin(), bytes.end());
+      } else {
+        auto piece = std::make_shared<Piece>();
+        piece->number = next_number_++;
+        piece->offset = offset;
+        piece->bytes.assign(bytes.begin(), bytes.end());
+        queue_.push_back(std::move(piece));
+      }
+      queued_bytes_ += bytes.size();
+      has_room = queued_bytes_ <= kMaxQueued;
+      if (!has_room) writers_.push_back(std::move(done));
+    }
+  }
+  if (loss) return done(&*loss);
+  send_more();
+  if (has_room) done(nullptr);
+}
+
+/// Small writes are gathered while others are under way; overlapping ones keep their order.
+bool EditedFile::may_send(const Piece& piece) const {
+  if (in_flight_.empty()) return true;
+  if (in_flight_bytes_ + piece.bytes.size() > kMaxInFlight) return false;
+  const bool may_grow = queue_.size() == 1 && piece.bytes.size() < kPiece && waiting_.empty();
+  if (may_grow) return false;
+  return std::ranges::none_of(in_flight_, [&](const std::shared_ptr<Piece>& other) {
+    return piece.offset < other->end() && other->offset < piece.end();
+  });
+}
+
+void EditedFile::send_more() {
+  std::vector<std::shared_ptr<Piece>> to_send;
+  std::vector<Done> writers;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!queue_.empty() && may_send(*queue_.front())) {
+      const auto piece = queue_.front();
+      queue_.pop_front();
+      queued_bytes_ -= piece->bytes.size();
+      in_flight_bytes_ += piece->bytes.size();
+      const auto patience = std::chrono::seconds(in_flight_bytes_ / kSlowestLink);
+      piece->give_up = std::chrono::steady_clock::now() + environment_.retry_limit + patience;
+      in_flight_.push_back(piece);
+      to_send.push_back(piece);
+    }
+    if (queued_bytes_ <= kMaxQueued) writers.swap(writers_);
+  }
+  for (const auto& piece : to_send) send(piece);
+  for (const Done& done : writers) done(nullptr);
+}
+
+void EditedFile::send(const std::shared_ptr<Piece>& piece) {
+  const RequestContext context{piece->give_up, environment_.stop, Priority::Demand};
+  file_->write(
+      piece->offset, piece->bytes, piece, context,
+      [self = shared_from_this(), piece](const Error* error) { self->sent(piece, error); });
+}
+
+void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
+  if (error != nullptr && error->retryable()) {
+    const TimePoint again = std::chrono::steady_clock::now() + pause_after(piece->tries++);
+    if (again < piece->give_up && !environment_.stop.stop_requested()) {
+      environment_.timer.at(again, [self = shared_from_this(), piece] { self->send(piece); });
+      return;
+    }
+  }
+  std::vector<Done> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(in_flight_, piece);
+    in_flight_bytes_ -= piece->bytes.size();
+    if (error != nullptr) loss_ = *error;
+    collect_ended(ended);
+  }
+  if (error != nullptr) environment_.on_loss(*error);
+  send_more();
+  for (const Done& done : ended) done(nullptr);
+}
+
+std::uint64_t EditedFile::oldest_open() const {
+  std::uint64_t oldest = queue_.empty() ? next_number_ : queue_.front()->number;
+  for (const auto& piece : in_flight_) oldest = std::min(oldest, piece->number);
+  return oldest;
+}
+
+void EditedFile::collect_ended(std::vector<Done>& ended) {
+  const std::uint64_t oldest = oldest_open();
+  for (auto each = waiting_.begin(); each != waiting_.end();) {
+    if (each->first < oldest) {
+      ended.push_back(std::move(each->second));
+      each = waiting_.erase(each);
+    } else {
+      ++each;
+    }
+  }
+}
+
+void EditedFile::after_writes(Done then) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!queue_.empty() || !in_flight_.empty()) {
+      waiting_.emplace_back(next_number_ - 1, std::move(then));
+      then = nullptr;
+    }
+  }
+  if (then) return then(nullptr);
+  send_more();
+}
+
+// --- what comes after them ---
+
+void EditedFile::flush(Done done) {
+  after_writes([self = shared_from_this(), done = std::move(done)](const Error*) {
+    std::optional<Error> loss;
+    {
+      const std::lock_guard lock(self->mutex_);
+      loss = std::exchange(self->loss_, std::nullopt);
+    }
+    done(loss ? &*loss : nullptr);
+  });
+}
+
+void EditedFile::sync(Done done) {
+  flush([self = shared_from_this(), done = std::move(done)](const Error* error) {
+    if (error != nullptr) return done(error);
+    self->file_->sync(self->context(), done);
+  });
+}
+
+void EditedFile::read(ByteRange range, ReadDone done) {
+  after_writes([self = shared_from_this(), range, done = std::move(done)](const Error*) {
+    const ByteRange wanted{range.begin, std::min(range.end, self->size())};
+    if (wanted.begin >= wanted.end) return done(nullptr, {});
+    self->file_->read(wanted, self->context(), done);
+  });
+}
+
+void EditedFile::change(const FileChange& change, Done done) {
+  after_writes([self = shared_from_this(), change, done = std::move(done)](const Error*) {
+    self->file_->change(change, self->context(), [self, change, done](const Error* error) {
+      if (error == nullptr) {
+        const std::lock_guard lock(self->mutex_);
+        if (change.size) {
+          self->size_ = *change.size;
+          self->modified_ = wall_clock();
+        }
+        if (change.modified) self->modified_ = *change.modified;
+      }
+      done(error);
+    });
+  });
+}
+
+}  // namespace red

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/remote/tree_editor.h"
+#include "common/timer.h"
+
+namespace red {
+
+/// A file that is written through the mount. Writes return before the server has them: they are
+/// gathered and sent many at a time, those that overlap one after the other. Whatever else is asked
+/// of the file comes after the writes that were made before it. A connection that breaks is waited
+/// for; a write that cannot be made in time is lost, which the next flush() or sync() reports.
+/// Thread-safe; must be held by a shared_ptr.
+class EditedFile : public std::enable_shared_from_this<EditedFile> {
+ public:
+  using Done = WritableFile::Done;
+  using ReadDone = WritableFile::ReadDone;
+
+  struct Environment {
+    Timer& timer;
+    Duration retry_limit;  ///< how long a write is tried
+    std::stop_token stop;
+    /// Told of every write that is lost, on any thread.
+    std::function<void(const Error&)> on_loss;
+  };
+
+  EditedFile(std::shared_ptr<WritableFile> file, std::uint64_t size, FileTime modified,
+             Environment environment);
+  /// Everything has been sent by then: what is under way keeps this alive.
+  ~EditedFile();
+  EditedFile(const EditedFile&) = delete;
+  EditedFile& operator=(const EditedFile&) = delete;
+
+  /// Takes the bytes at once; `done` comes when there is room for more.
+  void write(std::uint64_t offset, std::span<const std::byte> bytes, Done done);
+  void read(ByteRange range, ReadDone done);
+  void change(const FileChange& change, Done done);
+  /// Until the server has acknowledged all writes; reports what was lost.
+  void flush(Done done);
+  /// The same, and until the server's disk has them.
+  void sync(Done done);
+
+  /// With what has been written, whether the server has it or not.
+  std::uint64_t size() const;
+  FileTime modified() const;
+  /// Whether the server has not yet acknowledged everything.
+  bool has_unsent() const;
+
+ private:
+  struct Piece {
+    std::uint64_t number = 0;  ///< in the order of the writes
+    std::uint64_t offset = 0;
+    std::vector<std::byte> bytes;
+    TimePoint give_up{};  ///< set when it is first sent
+    int tries = 0;
+
+    std::uint64_t end() const { return offset + bytes.size(); }
+  };
+  using Pieces = std::list<std::shared_ptr<Piece>>;
+
+  // With mutex_ held:
+  bool may_send(const Piece& piece) const;
+  std::uint64_t oldest_open() const;
+  void collect_ended(std::vector<Done>& ended);
+
+  // Without it:
+  void send_more();
+  void send(const std::shared_ptr<Piece>& piece);
+  void sent(const std::shared_ptr<Piece>& piece, const Error* error);
+  /// Calls `then` when all writes made so far have ended.
+  void after_writes(Done then);
+  RequestContext context() const;
+
+  // set once
+  const std::shared_ptr<WritableFile> file_;
+  const Environment environment_;
+
+  mutable std::mutex mutex_;
+  // guarded by mutex_
+  std::uint64_t size_;
+  FileTime modified_;
+  std::uint64_t next_number_ = 1;
+  std::deque<std::shared_ptr<Piece>> queue_;
+  Pieces in_flight_;
+  std::size_t queued_bytes_ = 0;
+  std::size_t in_flight_bytes_ = 0;
+  std::vector<Done> writers_;                          ///< wait for room
+  std::list<std::pair<std::uint64_t, Done>> waiting_;  ///< for all pieces up to that number
+  std::optional<Error> loss_;                          ///< not yet reported
+};
+
+}  // namespace red
