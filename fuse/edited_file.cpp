@@ -201,7 +201,7 @@ void EditedFile::flush(Done done) {
 void EditedFile::sync(Done done) {
   flush([self = shared_from_this(), done = std::move(done)](const Error* error) {
     if (error != nullptr) return done(error);
-    self->file_->sync(self->context(), done);
+    self->try_repeatedly([self](Done ended) { self->file_->sync(self->context(), ended); }, done);
   });
 }
 
@@ -209,24 +209,67 @@ void EditedFile::read(ByteRange range, ReadDone done) {
   after_writes([self = shared_from_this(), range, done = std::move(done)](const Error*) {
     const ByteRange wanted{range.begin, std::min(range.end, self->size())};
     if (wanted.begin >= wanted.end) return done(nullptr, {});
-    self->file_->read(wanted, self->context(), done);
+    const auto bytes = std::make_shared<std::vector<std::byte>>();
+    self->try_repeatedly(
+        [self, wanted, bytes](Done ended) {
+          self->file_->read(wanted, self->context(),
+                            [bytes, ended](const Error* error, std::vector<std::byte> read) {
+                              *bytes = std::move(read);
+                              ended(error);
+                            });
+        },
+        [bytes, done](const Error* error) { done(error, std::move(*bytes)); });
   });
 }
 
+/// What does not touch the bytes need not wait for them where the server keeps the order anyway.
 void EditedFile::change(const FileChange& change, Done done) {
-  after_writes([self = shared_from_this(), change, done = std::move(done)](const Error*) {
-    self->file_->change(change, self->context(), [self, change, done](const Error* error) {
-      if (error == nullptr) {
-        const std::lock_guard lock(self->mutex_);
-        if (change.size) {
-          self->size_ = *change.size;
-          self->modified_ = wall_clock();
-        }
-        if (change.modified) self->modified_ = *change.modified;
-      }
-      done(error);
+  auto make = [self = shared_from_this(), change, done = std::move(done)](const Error*) {
+    self->try_repeatedly(
+        [self, change](Done ended) { self->file_->change(change, self->context(), ended); },
+        [self, change, done](const Error* error) {
+          if (error == nullptr) self->adopt(change);
+          done(error);
+        });
+  };
+  if (!change.size && has_sent_all() && file_->changes_in_order()) return make(nullptr);
+  after_writes(std::move(make));
+}
+
+/// A connection that breaks is waited for.
+void EditedFile::try_repeatedly(std::function<void(Done)> operation, Done done) {
+  const auto give_up = std::chrono::steady_clock::now() + environment_.retry_limit;
+  attempt(std::move(operation), std::move(done), give_up, 0);
+}
+
+void EditedFile::attempt(std::function<void(Done)> operation, Done done, TimePoint give_up,
+                         int tries) {
+  operation([self = shared_from_this(), operation, done, give_up, tries](const Error* error) {
+    const TimePoint again = std::chrono::steady_clock::now() + pause_after(tries);
+    if (error == nullptr || !error->retryable() || again >= give_up ||
+        self->environment_.stop.stop_requested()) {
+      return done(error);
+    }
+    self->environment_.timer.at(again, [self, operation, done, give_up, tries] {
+      self->attempt(operation, done, give_up, tries + 1);
     });
   });
+}
+
+/// True when no write waits for its turn or for another try.
+bool EditedFile::has_sent_all() {
+  const std::lock_guard lock(mutex_);
+  return queue_.empty() &&
+         std::ranges::all_of(in_flight_, [](const auto& piece) { return piece->tries == 0; });
+}
+
+void EditedFile::adopt(const FileChange& change) {
+  const std::lock_guard lock(mutex_);
+  if (change.size) {
+    size_ = *change.size;
+    modified_ = wall_clock();
+  }
+  if (change.modified) modified_ = *change.modified;
 }
 
 }  // namespace red

@@ -77,6 +77,10 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void collect_ended(std::vector<Done>& ended);
 
   // Without it:
+  void try_repeatedly(std::function<void(Done)> operation, Done done);
+  void attempt(std::function<void(Done)> operation, Done done, TimePoint give_up, int tries);
+  bool has_sent_all();
+  void adopt(const FileChange& change);
   void send_more();
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);

@@ -20,7 +20,9 @@ constexpr std::size_t kFirstListWindow = 4;
 constexpr std::size_t kMaxListWindow = 256;
 constexpr std::size_t kMaxListedAhead = 1000;
 // A directory of so many names is listed anew in about the time that one name takes.
-constexpr std::size_t kCheaplyListed = 500;
+constexpr std::size_t kCheaplyListed = 100;
+// A directory that is being worked in is listed again before its listing expires, up to this size.
+constexpr std::size_t kMostRefreshed = 5000;
 // Names that do not exist are remembered; a program that tries endless names must not fill memory.
 constexpr std::size_t kMaxAbsentNames = 10'000;
 // Times of files have full seconds with some protocols, and clocks differ a little.
@@ -293,6 +295,10 @@ void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply
     reply(nullptr, std::move(listing));
     return;
   }
+  fetch_listing(directory, path, priority);
+}
+
+void MountedTree::fetch_listing(NodeId directory, const RemotePath& path, Priority priority) {
   const bool submitted = run_on_worker(priority, [this, directory, path, priority] {
     try {
       listing_loaded(directory, nullptr, store_->list(path, context(priority)));
@@ -409,6 +415,7 @@ void MountedTree::lookup(NodeId directory, const std::string& name, AttributesRe
     reply(nullptr, {});
     return;
   }
+  if (options_.writable) refresh_ahead(directory);
   // What may change at any moment is looked at by itself rather than with a large directory.
   if (options_.writable && is_better_asked_alone(directory)) {
     lookup_listed(directory, name, std::move(reply));
@@ -453,6 +460,27 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
   } else {
     complete_child(directory, name, std::move(reply));
   }
+}
+
+/// Whoever makes one file after the other asks for names that do not exist: with a fresh listing
+/// the answer needs no round trip.
+void MountedTree::refresh_ahead(NodeId directory) {
+  RemotePath path;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(directory);
+    if (found == nodes_.end() || !found->second.directory) return;
+    Directory& state = *found->second.directory;
+    const TimePoint now = std::chrono::steady_clock::now();
+    const bool is_due = state.listing && state.changes > 0 &&
+                        state.listing->size() + state.unlisted.size() <= kMostRefreshed &&
+                        now < state.listing->valid_until() &&
+                        now + options_.attribute_lifetime / 2 > state.listing->valid_until();
+    if (!is_due || std::exchange(state.is_loading, true)) return;
+    state.changes_when_asked = state.changes;
+    path = path_of(directory);
+  }
+  fetch_listing(directory, path, Priority::Background);
 }
 
 bool MountedTree::is_better_asked_alone(NodeId directory) {

@@ -190,7 +190,9 @@ class MountedTree {
 
   // Without it:
   void load_listing(NodeId directory, Priority priority, ListingReply reply);
+  void fetch_listing(NodeId directory, const RemotePath& path, Priority priority);
   void list_ahead(NodeId directory);
+  void refresh_ahead(NodeId directory);
   bool is_better_asked_alone(NodeId directory);
   void listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries);
   void lookup_listed(NodeId directory, const std::string& name, AttributesReply reply);
