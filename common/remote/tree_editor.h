@@ -52,6 +52,8 @@ class WritableFile {
   /// What the file holds now; shorter at its end.
   virtual void read(ByteRange range, const RequestContext& context, ReadDone done) = 0;
   virtual void change(const FileChange& change, const RequestContext& context, Done done) = 0;
+  /// Whether a change that is asked for now is made after all writes that are in flight.
+  virtual bool changes_in_order() const = 0;
   /// Every write that was acknowledged is on the server's disk, where the server can say so; else
   /// this means no more than the acknowledgement.
   virtual void sync(const RequestContext& context, Done done) = 0;

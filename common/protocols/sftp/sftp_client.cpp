@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "common/protocols/sftp/sftp_connection.h"
+#include "common/protocols/sftp/sftp_error.h"
 #include "common/protocols/sftp/sftp_pool.h"
 
 namespace red {
 namespace {
 
-// READDIRs under way for one directory: OpenSSH answers each with a hundred names, and the first two
-// bring a small directory and its end in one round trip.
+// READDIRs under way for one directory: OpenSSH answers each with a hundred names, and the first
+// two bring a small directory and its end in one round trip.
 constexpr std::size_t kFirstReaddirs = 2;
 constexpr std::size_t kMaxReaddirs = 32;
 // No directory has more; a server that never comes to an end does.
@@ -45,7 +46,7 @@ template <typename Reply, typename Parse>
 SftpRequests::Done parsed(SftpPacketType type, std::string what, Parse parse,
                           SftpReplied<Reply> done) {
   return [type, what = std::move(what), parse, done = std::move(done)](const Error* error,
-                                                                      SftpReply reply) {
+                                                                       SftpReply reply) {
     if (error != nullptr) return done(error, Reply());
     Reply result;
     try {
@@ -54,7 +55,7 @@ SftpRequests::Done parsed(SftpPacketType type, std::string what, Parse parse,
       }
       result = parse(reply.body);
     } catch (const Error& broken) {
-      const Error own = broken.within(what);
+      const Error own = error_of_request(broken, what);
       return done(&own, Reply());
     }
     done(nullptr, std::move(result));
@@ -218,9 +219,9 @@ void SftpHandle::write(std::uint64_t offset, SftpBytes bytes, const RequestConte
 void SftpHandle::stat(const RequestContext& context, SftpReplied<SftpAttributes> done) {
   SftpRequest request = request_for(SftpPacketType::Fstat, {}, "stat " + path_);
   request.handle = id_;
-  connection_->ask(std::move(request), context,
-                   parsed(SftpPacketType::Attrs, "stat " + path_, parse_attributes,
-                          std::move(done)));
+  connection_->ask(
+      std::move(request), context,
+      parsed(SftpPacketType::Attrs, "stat " + path_, parse_attributes, std::move(done)));
 }
 
 void SftpHandle::set_attributes(const SftpAttributes& attributes, const RequestContext& context,
@@ -258,8 +259,7 @@ void SftpHandle::read_directory(const RequestContext& context,
   connection_->ask(std::move(request), context,
                    [names = std::move(names), done](const Error* error, SftpReply reply) {
                      // The only status that is no error is the end.
-                     const bool is_end =
-                         error == nullptr && reply.type == SftpPacketType::Status;
+                     const bool is_end = error == nullptr && reply.type == SftpPacketType::Status;
                      is_end ? done(nullptr, {}) : names(error, reply);
                    });
 }
@@ -303,8 +303,10 @@ SftpServer SftpClient::connect(const RequestContext& context) {
   std::shared_ptr<SftpConnection> connection = pool_->connection({});
   // Behind the server's introduction.
   wait_for_end([&](SftpDone done) {
-    connection->ask(request_for_path(SftpPacketType::Realpath, ".", "resolve"), context,
-                    status_only(std::move(done)));
+    // Without words of its own: what fails is the login.
+    connection->ask(
+        request_for(SftpPacketType::Realpath, SftpWriter().string(".").take(), std::string()),
+        context, status_only(std::move(done)));
   });
   return connection->server();
 }
@@ -319,7 +321,7 @@ void SftpClient::ask(SftpRequest request, const RequestContext& context,
   try {
     connection = pool_->connection({});
   } catch (const Error& error) {
-    const Error own = error.within(request.what);
+    const Error own = error_of_request(error, request.what);
     return done(&own, {});
   }
   connection->ask(std::move(request), context, std::move(done));
@@ -332,7 +334,7 @@ void SftpClient::open_by(SftpRequest request, const std::string& path, SftpPlace
   try {
     connection = pool_->connection(place);
   } catch (const Error& error) {
-    const Error own = error.within(request.what);
+    const Error own = error_of_request(error, request.what);
     return done(&own, nullptr);
   }
   connection->open(std::move(request), path, context, std::move(done));
@@ -357,10 +359,9 @@ void SftpClient::open_directory(const std::string& path, const RequestContext& c
 void SftpClient::list(const std::string& path, const RequestContext& context,
                       SftpReplied<std::vector<SftpName>> done) {
   const auto listing = std::make_shared<Listing>(context, std::move(done));
-  open_directory(path, context,
-                 [listing](const Error* error, std::shared_ptr<SftpHandle> handle) {
-                   error != nullptr ? listing->end(error) : listing->start(std::move(handle));
-                 });
+  open_directory(path, context, [listing](const Error* error, std::shared_ptr<SftpHandle> handle) {
+    error != nullptr ? listing->end(error) : listing->start(std::move(handle));
+  });
 }
 
 void SftpClient::stat(const std::string& path, const RequestContext& context,
@@ -389,8 +390,7 @@ void SftpClient::read_link(const std::string& path, const RequestContext& contex
 
 void SftpClient::set_attributes(const std::string& path, const SftpAttributes& attributes,
                                 const RequestContext& context, SftpDone done) {
-  ask(request_for(SftpPacketType::Setstat,
-                  SftpWriter().string(path).attributes(attributes).take(),
+  ask(request_for(SftpPacketType::Setstat, SftpWriter().string(path).attributes(attributes).take(),
                   "set attributes of " + path),
       context, status_only(std::move(done)));
 }
@@ -459,8 +459,7 @@ std::shared_ptr<SftpHandle> SftpClient::open(const std::string& path, std::uint3
 }
 
 std::vector<SftpName> SftpClient::list(const std::string& path, const RequestContext& context) {
-  return wait_for<std::vector<SftpName>>(
-      [&](auto done) { list(path, context, std::move(done)); });
+  return wait_for<std::vector<SftpName>>([&](auto done) { list(path, context, std::move(done)); });
 }
 
 std::optional<SftpAttributes> SftpClient::stat(const std::string& path,
@@ -524,8 +523,7 @@ void SftpClient::make_hard_link(const std::string& existing, const std::string& 
 }
 
 SftpFileSystem SftpClient::file_system(const std::string& path, const RequestContext& context) {
-  return wait_for<SftpFileSystem>(
-      [&](auto done) { file_system(path, context, std::move(done)); });
+  return wait_for<SftpFileSystem>([&](auto done) { file_system(path, context, std::move(done)); });
 }
 
 }  // namespace red

@@ -23,9 +23,9 @@ class SftpPool;
 struct SftpReply;
 struct SftpRequest;
 
-/// Told once how a request ended: null, or why it failed. Called on the connection's thread, without
-/// a lock held; must not block on the network and not throw. Where there is no connection and can be
-/// none, it is called on the caller's thread before the call returns.
+/// Told once how a request ended: null, or why it failed. Called on the connection's thread,
+/// without a lock held; must not block on the network and not throw. Where there is no connection
+/// and can be none, it is called on the caller's thread before the call returns.
 using SftpDone = std::function<void(const Error* error)>;
 /// The same with what the server answered; default-constructed if it failed.
 template <typename Reply>
@@ -40,8 +40,8 @@ class SftpReceiver {
   /// The next bytes. False ends the read with Error{Cancelled}: nothing more is wanted.
   virtual bool receive(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  /// Exactly once, last. Null: every byte that was asked for has been received, or all up to the end
-  /// of the file if that comes first.
+  /// Exactly once, last. Null: every byte that was asked for has been received, or all up to the
+  /// end of the file if that comes first.
   virtual void finish(const Error* error) noexcept = 0;
 };
 
@@ -67,10 +67,10 @@ struct SftpPlace {
   bool operator==(const SftpPlace&) const = default;
 };
 
-/// A file or directory that the server holds open for us. Requests on one handle reach the server in
-/// the order in which they were made: a read sees every write before it. (Not so across handles, nor
-/// against requests that name a path.) Thread-safe. When the connection is lost, all requests on the
-/// handle end with an Error that is retryable: open it anew.
+/// A file or directory that the server holds open for us. Requests on one handle reach the server
+/// in the order in which they were made: a read sees every write before it. (Not so across handles,
+/// nor against requests that name a path.) Thread-safe. When the connection is lost, all requests
+/// on the handle end with an Error that is retryable: open it anew.
 class SftpHandle {
  public:
   /// Closes it on the server, if nobody did.
@@ -123,16 +123,16 @@ class SftpHandle {
   std::atomic<bool> is_closed_ = false;
 };
 
-/// The files of an SSH server by SFTP version 3: any number of requests in flight from any number of
-/// threads, on as many connections as help, but never more than `options.connections`. They are
+/// The files of an SSH server by SFTP version 3: any number of requests in flight from any number
+/// of threads, on as many connections as help, but never more than `options.connections`. They are
 /// opened when they are needed, each with a thread of its own; one that breaks fails its requests
 /// with a retryable Error, and the next request opens another. A refusal that a repetition does not
 /// mend (credentials, host key) is remembered and not tried again. Nothing here is repeated by
 /// itself.
 ///
 /// Every request ends by the context's deadline with Error{TimedOut}, when its stop is requested
-/// with Error{Cancelled}, or when the server has been silent for too long. What the server was asked
-/// to do by then may still happen, but a handle that nobody takes any more is closed.
+/// with Error{Cancelled}, or when the server has been silent for too long. What the server was
+/// asked to do by then may still happen, but a handle that nobody takes any more is closed.
 class SftpClient {
  public:
   /// Cheap, without any I/O or thread.
@@ -180,8 +180,8 @@ class SftpClient {
   /// Version 3's own: fails if the new name exists.
   void rename(const std::string& from, const std::string& to, const RequestContext& context,
               SftpDone done);
-  /// posix-rename@openssh.com: what has the new name is replaced. Error{Unsupported} where the server
-  /// does not offer it.
+  /// posix-rename@openssh.com: what has the new name is replaced. Error{Unsupported} where the
+  /// server does not offer it.
   void replace(const std::string& from, const std::string& to, const RequestContext& context,
                SftpDone done);
   /// Makes `path` a symbolic link that holds `target`.

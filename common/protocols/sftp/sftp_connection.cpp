@@ -60,7 +60,6 @@ SftpConnection::~SftpConnection() = default;
 // --- Any thread ----------------------------------------------------------------------------------
 
 void SftpConnection::launch() {
-  const std::lock_guard lock(mutex_);
   thread_ = std::thread([self = shared_from_this()] { self->run(); });
 }
 
@@ -90,7 +89,7 @@ void SftpConnection::ask(SftpRequest request, const RequestContext& context,
             },
         .fail =
             [what, shared_done](const Error& error) {
-              const Error own = error.within(what);
+              const Error own = error_of_request(error, what);
               (*shared_done)(&own, {});
             },
         .load = kRequestLoad});
@@ -107,8 +106,8 @@ void SftpConnection::open(SftpRequest request, std::string path, const RequestCo
                              authority_ + " opens " + path + " without a handle");
           return done(&broken, nullptr);
         }
-        done(nullptr, std::shared_ptr<SftpHandle>(
-                          new SftpHandle(shared_from_this(), path, reply.handle)));
+        done(nullptr,
+             std::shared_ptr<SftpHandle>(new SftpHandle(shared_from_this(), path, reply.handle)));
       });
 }
 
@@ -121,7 +120,7 @@ void SftpConnection::read(std::uint64_t handle, std::uint64_t offset, std::uint6
             },
         .fail =
             [what, receiver](const Error& error) {
-              const Error own = error.within(what);
+              const Error own = error_of_request(error, what);
               receiver->finish(&own);
             },
         .load = std::min(length, kMaxReadLoad)});
@@ -136,7 +135,7 @@ void SftpConnection::write(std::uint64_t handle, std::uint64_t offset, SftpBytes
             },
         .fail =
             [what, done](const Error& error) {
-              const Error own = error.within(what);
+              const Error own = error_of_request(error, what);
               done(&own);
             },
         .load = load});
@@ -144,13 +143,10 @@ void SftpConnection::write(std::uint64_t handle, std::uint64_t offset, SftpBytes
 
 void SftpConnection::close(std::uint64_t handle, std::string what, const RequestContext& context,
                            SftpRequests::Done done) {
-  post({.run =
-            [=](SftpRequests& requests) {
-              requests.close(handle, what, context, done);
-            },
+  post({.run = [=](SftpRequests& requests) { requests.close(handle, what, context, done); },
         .fail =
             [what, done](const Error& error) {
-              const Error own = error.within(what);
+              const Error own = error_of_request(error, what);
               if (done) done(&own, {});
             },
         .load = kRequestLoad});
@@ -236,7 +232,13 @@ void SftpConnection::serve(SshConnection& ssh) {
 /// True if bytes came or went.
 bool SftpConnection::transfer(SshConnection& ssh) {
   const std::size_t count = ssh.read(received_);
-  if (count > 0) requests_.receive(std::span(received_).first(count), now_);
+  if (count > 0) {
+    requests_.receive(std::span(received_).first(count), now_);
+  } else if (ssh.is_at_end()) {
+    if (is_ready_) throw Error(ErrorKind::Network, authority_ + " ended the SFTP session");
+    throw Error(ErrorKind::Unsupported, "cannot start SFTP on " + authority_ +
+                                            ": the server's SFTP subsystem does not work");
+  }
   const bool has_sent = send(ssh);
   ssh.flush();
   return count > 0 || has_sent;

@@ -44,6 +44,7 @@ class SftpConnection final : public SshWaiter, public std::enable_shared_from_th
   SftpConnection(const SftpConnection&) = delete;
   SftpConnection& operator=(const SftpConnection&) = delete;
 
+  /// Once, before any other thread can know the connection.
   void launch();
   /// Ends everything with Error{Cancelled}, and the thread.
   void stop();

@@ -46,9 +46,9 @@ std::string_view words_for(SftpStatusCode code) {
 
 /// Whether the server's own words say more than the code: OpenSSH's never do.
 bool is_telling(std::string_view message) {
-  for (const std::string_view plain : {"", "Success", "End of file", "No such file",
-                                       "Permission denied", "Failure", "Bad message",
-                                       "No connection", "Connection lost", "Operation unsupported"}) {
+  for (const std::string_view plain :
+       {"", "Success", "End of file", "No such file", "Permission denied", "Failure", "Bad message",
+        "No connection", "Connection lost", "Operation unsupported"}) {
     if (message == plain) return false;
   }
   return true;
@@ -58,8 +58,7 @@ bool is_telling(std::string_view message) {
 
 std::string ssh_authority(std::string_view host, std::uint16_t port) {
   const bool is_ipv6 = host.find(':') != std::string_view::npos;
-  return (is_ipv6 ? "[" + std::string(host) + "]" : std::string(host)) + ":" +
-         std::to_string(port);
+  return (is_ipv6 ? "[" + std::string(host) + "]" : std::string(host)) + ":" + std::to_string(port);
 }
 
 Error error_from_sftp_status(const SftpStatus& status, std::string_view what) {
@@ -68,15 +67,18 @@ Error error_from_sftp_status(const SftpStatus& status, std::string_view what) {
   return {kind_of(status.code), std::move(message)};
 }
 
+Error error_of_request(const Error& error, std::string_view what) {
+  return what.empty() ? error : error.within(what);
+}
+
 Error error_from_ssh(const SshFailure& failure) {
   std::string message = failure.what + ": ";
   if (!failure.parting_word.empty()) {
-    return {ErrorKind::Network, message + "the server ends the connection: " +
-                                    printable(failure.parting_word)};
+    return {ErrorKind::Network,
+            message + "the server ends the connection: " + printable(failure.parting_word)};
   }
   if (failure.system_error != 0) {
-    return {ErrorKind::Network,
-            message + std::generic_category().message(failure.system_error)};
+    return {ErrorKind::Network, message + std::generic_category().message(failure.system_error)};
   }
   if (failure.is_closed) {
     return {ErrorKind::Network, message + "the server closed the connection"};

@@ -15,14 +15,17 @@ std::string ssh_authority(std::string_view host, std::uint16_t port);
 /// What a request got instead of success; `what` is the request: "stat /data/x".
 Error error_from_sftp_status(const SftpStatus& status, std::string_view what);
 
+/// The error with what was asked for in front; nothing goes in front for a request without words.
+Error error_of_request(const Error& error, std::string_view what);
+
 /// What is known about a step of an SSH connection that failed.
 struct SshFailure {
-  std::string what;         ///< "cannot log in to host:22"
-  int code = 0;             ///< LIBSSH2_ERROR_…
-  std::string text;         ///< libssh2's words
-  int system_error = 0;     ///< of the socket, if it failed
-  bool is_closed = false;   ///< the server closed the connection
-  std::string parting_word; ///< of the server's SSH_MSG_DISCONNECT
+  std::string what;          ///< "cannot log in to host:22"
+  int code = 0;              ///< LIBSSH2_ERROR_…
+  std::string text;          ///< libssh2's words
+  int system_error = 0;      ///< of the socket, if it failed
+  bool is_closed = false;    ///< the server closed the connection
+  std::string parting_word;  ///< of the server's SSH_MSG_DISCONNECT
 };
 
 Error error_from_ssh(const SshFailure& failure);

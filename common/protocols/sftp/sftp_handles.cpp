@@ -75,6 +75,11 @@ void SftpHandles::opened(SftpPlace place, const Error* error, std::shared_ptr<Sf
   for (const Use& use : waiting) use(error, handle);
 }
 
+bool SftpHandles::is_one() const {
+  const std::lock_guard lock(mutex_);
+  return slots_.size() == 1 && find_alive() != nullptr;
+}
+
 std::vector<std::shared_ptr<SftpHandle>> SftpHandles::take_all() {
   std::vector<std::shared_ptr<SftpHandle>> handles;
   const std::lock_guard lock(mutex_);

@@ -32,6 +32,9 @@ class SftpHandles : public std::enable_shared_from_this<SftpHandles> {
   void use_best(Use use);
   /// On any connection; one that has the file open, if possible.
   void use_any(Use use);
+  /// Whether all uses so far were of one handle that is still open, and the next of use_any() is,
+  /// too.
+  bool is_one() const;
   /// All that are open, to be closed; later uses open the file anew.
   std::vector<std::shared_ptr<SftpHandle>> take_all();
 
@@ -52,7 +55,7 @@ class SftpHandles : public std::enable_shared_from_this<SftpHandles> {
   const std::uint32_t flags_;
   std::stop_source stop_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::uint64_t, Slot> slots_;  // guarded by mutex_; by connection
 };
 

@@ -27,8 +27,8 @@ std::shared_ptr<SftpConnection> SftpPool::connection(SftpPlace place) {
     if (refusal_) throw *refusal_;
     const Slot* slot = find(place.connection);
     if (slot == nullptr) {
-      const auto least = std::min_element(
-          slots_.begin(), slots_.end(), [](const Slot& left, const Slot& right) {
+      const auto least =
+          std::min_element(slots_.begin(), slots_.end(), [](const Slot& left, const Slot& right) {
             return std::tuple(!left.is_ready, left.connection->load()) <
                    std::tuple(!right.is_ready, right.connection->load());
           });
@@ -126,14 +126,12 @@ std::shared_ptr<SftpConnection> SftpPool::launch(Connections& ended) {
 }
 
 bool SftpPool::is_connecting() const {
-  return std::any_of(slots_.begin(), slots_.end(),
-                     [](const Slot& slot) { return !slot.is_ready; });
+  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.is_ready; });
 }
 
 SftpPool::Slot* SftpPool::find(std::uint64_t id) {
-  const auto found = std::find_if(slots_.begin(), slots_.end(), [id](const Slot& slot) {
-    return slot.connection->id() == id;
-  });
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [id](const Slot& slot) { return slot.connection->id() == id; });
   return found == slots_.end() ? nullptr : &*found;
 }
 

@@ -54,7 +54,7 @@ class SftpPool final : public SftpConnectionOwner, public std::enable_shared_fro
   mutable std::mutex mutex_;
   // guarded by mutex_
   std::vector<Slot> slots_;
-  Connections retired_;          ///< whose threads have ended or are about to
+  Connections retired_;  ///< whose threads have ended or are about to
   std::uint64_t next_id_ = 1;
   std::uint64_t moved_before_ = 0;  ///< bytes by connections that are gone
   SftpGrowthPolicy growth_;

@@ -79,7 +79,7 @@ struct SftpRequests::Chunk {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
   std::uint64_t received = 0;
-  bool is_at_end = false;       ///< the file ends behind what was received
+  bool is_at_end = false;            ///< the file ends behind what was received
   std::vector<std::byte> held = {};  ///< received, but there is a gap before it
 };
 
@@ -262,7 +262,7 @@ void SftpRequests::finish(Number number, const Error* error, SftpReply reply) {
 }
 
 Error SftpRequests::named(ErrorKind kind, const Operation& operation, std::string_view why) const {
-  return {kind, operation.what + ": " + std::string(why)};
+  return error_of_request({kind, std::string(why)}, operation.what);
 }
 
 void SftpRequests::maybe_close(std::uint64_t number) {
@@ -285,7 +285,7 @@ void SftpRequests::end(const Error& error) {
   handles_.clear();
   while (!operations_.empty()) {
     const auto& [number, operation] = *operations_.begin();
-    const Error own = error.within(operation->what);
+    const Error own = error_of_request(error, operation->what);
     finish(number, &own, {});
   }
   in_flight_.clear();
@@ -409,18 +409,19 @@ bool SftpRequests::gather_ordered(std::vector<std::byte>& out, TimePoint now) {
     if (const auto* read = find_as<ReadOperation>(number)) {
       (read->context.priority == Priority::Demand ? demand_reads_ : background_reads_)
           .push_back(number);
+      return true;
     }
   }
   return false;
 }
 
-void SftpRequests::send_plain(Number number, PlainOperation& operation,
-                              std::vector<std::byte>& out, TimePoint now) {
+void SftpRequests::send_plain(Number number, PlainOperation& operation, std::vector<std::byte>& out,
+                              TimePoint now) {
   const SftpRequest& request = operation.request;
   const bool is_extended = request.type == SftpPacketType::Extended;
   if (is_extended && !server_.offers(request.extension)) {
-    const Error error = named(ErrorKind::Unsupported, operation,
-                              "the server does not offer " + request.extension);
+    const Error error =
+        named(ErrorKind::Unsupported, operation, "the server does not offer " + request.extension);
     return finish(number, &error, {});
   }
   const std::string body = body_of(request);
@@ -439,12 +440,12 @@ std::string SftpRequests::body_of(const SftpRequest& request) const {
   const auto add_handle = [&](std::uint64_t number) {
     if (number == 0) return;
     const auto found = handles_.find(number);
-    const std::string_view name = found == handles_.end() ? "" : found->second.name;
-    body += SftpWriter().string(name).take();
+    body +=
+        SftpWriter().string(found == handles_.end() ? std::string() : found->second.name).take();
   };
   if (request.type == SftpPacketType::Symlink) {
-    // The draft has the new path first. OpenSSH has the target first, and nearly everybody followed;
-    // AsyncSSH follows for clients only that call themselves OpenSSH.
+    // The draft has the new path first. OpenSSH has the target first, and nearly everybody
+    // followed; AsyncSSH follows for clients only that call themselves OpenSSH.
     const bool is_by_draft = server_.banner.find("AsyncSSH") != std::string::npos;
     return is_by_draft ? request.tail + request.body : request.body + request.tail;
   }
@@ -474,8 +475,8 @@ void SftpRequests::send_read(Number number, ReadOperation& operation, std::uint6
   append_u32(out, length);
 }
 
-void SftpRequests::send_write(Number number, WriteOperation& operation,
-                              std::vector<std::byte>& out, TimePoint now) {
+void SftpRequests::send_write(Number number, WriteOperation& operation, std::vector<std::byte>& out,
+                              TimePoint now) {
   const auto left = operation.bytes.bytes.subspan(operation.sent);
   const auto piece = left.first(std::min<std::size_t>(left.size(), max_write_));
   const std::uint64_t offset = operation.offset + operation.sent;
@@ -514,7 +515,8 @@ void SftpRequests::receive(std::span<const std::byte> bytes, TimePoint now) {
   while (!bytes.empty()) {
     if (parsing_ == Parsing::Header) {
       const std::size_t count = std::min(bytes.size(), header_wanted_ - header_size_);
-      std::copy_n(bytes.begin(), count, header_.begin() + static_cast<std::ptrdiff_t>(header_size_));
+      std::copy_n(bytes.begin(), count,
+                  header_.begin() + static_cast<std::ptrdiff_t>(header_size_));
       header_size_ += count;
       bytes = bytes.subspan(count);
       if (header_size_ == header_wanted_) header_complete(now);
@@ -576,8 +578,8 @@ void SftpRequests::body_complete(TimePoint now) {
 void SftpRequests::introduced(SftpReader body) {
   const std::uint32_t version = body.u32();
   if (version != kVersion) {
-    throw Error(ErrorKind::Unsupported, authority_ + " speaks SFTP version " +
-                                            std::to_string(version) + ", not 3");
+    throw Error(ErrorKind::Unsupported,
+                authority_ + " speaks SFTP version " + std::to_string(version) + ", not 3");
   }
   server_.extensions = parse_sftp_extensions(body);
   is_introduced_ = true;

@@ -25,24 +25,24 @@ namespace red {
 /// An answer other than the data of a read.
 struct SftpReply {
   SftpPacketType type = SftpPacketType::Status;
-  SftpReader body{{}};          ///< valid until the completion returns
-  std::uint64_t handle = 0;     ///< our number for the handle that was opened
+  SftpReader body{{}};       ///< valid until the completion returns
+  std::uint64_t handle = 0;  ///< our number for the handle that was opened
 };
 
 /// One request that is one packet: its fields in their order in the packet, behind the number.
 struct SftpRequest {
   SftpPacketType type = SftpPacketType::Stat;
-  std::string extension;            ///< of an Extended one; fails if the server does not offer it
-  std::uint64_t handle = 0;         ///< 0: none
+  std::string extension;     ///< of an Extended one; fails if the server does not offer it
+  std::uint64_t handle = 0;  ///< 0: none
   std::string body;
   std::uint64_t second_handle = 0;  ///< of copy-data
-  std::string tail;                 ///< of copy-data; of Symlink the path, where the body is the target
-  std::string what;                 ///< for messages: "stat /data/x"
+  std::string tail;  ///< of copy-data; of Symlink the path, where the body is the target
+  std::string what;  ///< for messages: "stat /data/x"
 };
 
-/// The client's half of an SFTP session without any I/O or clock: bytes to and from the server in and
-/// out, requests in, answers out, matched by number. Of one thread. Completions may make further
-/// requests.
+/// The client's half of an SFTP session without any I/O or clock: bytes to and from the server in
+/// and out, requests in, answers out, matched by number. Of one thread. Completions may make
+/// further requests.
 class SftpRequests {
  public:
   using Number = std::uint64_t;
@@ -109,12 +109,12 @@ class SftpRequests {
     TimePoint sent{};
   };
   struct Handle {
-    std::string name;             ///< the server's
-    std::size_t unsent = 0;       ///< requests on it that are not, or not wholly, sent
+    std::string name;        ///< the server's
+    std::size_t unsent = 0;  ///< requests on it that are not, or not wholly, sent
     std::size_t unsent_writes = 0;
-    std::size_t reads = 0;        ///< that have not ended
-    Number closing = 0;           ///< the CLOSE that waits for those
-    bool is_closed = false;       ///< nothing more may be asked
+    std::size_t reads = 0;   ///< that have not ended
+    Number closing = 0;      ///< the CLOSE that waits for those
+    bool is_closed = false;  ///< nothing more may be asked
     bool is_close_queued = false;
   };
   enum class Parsing { Header, Body, Data };
@@ -131,6 +131,7 @@ class SftpRequests {
   void maybe_close(std::uint64_t handle);
 
   // Sending.
+  /// False when there is nothing to be sent, or may not be for now.
   bool gather_next(std::vector<std::byte>& out, TimePoint now);
   bool gather_plain(std::deque<Number>& queue, std::vector<std::byte>& out, TimePoint now);
   bool gather_short_read(std::vector<std::byte>& out, TimePoint now);
@@ -187,9 +188,9 @@ class SftpRequests {
   std::uint64_t next_handle_ = 1;
   std::size_t opening_ = 0;  ///< OPEN and OPENDIR under way
 
-  std::deque<Number> urgent_;         ///< one packet each
-  std::deque<Number> opens_;          ///< that the number of handles may hold back
-  std::deque<Number> ordered_;        ///< writes, and what must not overtake them
+  std::deque<Number> urgent_;   ///< one packet each
+  std::deque<Number> opens_;    ///< that the number of handles may hold back
+  std::deque<Number> ordered_;  ///< writes, and what must not overtake them
   std::deque<Number> demand_reads_;
   std::deque<Number> background_reads_;
   std::deque<std::pair<Number, std::uint64_t>> short_reads_;  ///< offset of the chunk to complete

@@ -9,10 +9,10 @@
 
 namespace red {
 
-/// How many bytes of reads one connection should have asked for and not got yet: twice what the line
-/// holds (the rate of delivery × the shortest round trip that was seen), so that the line is always
-/// busy, but what is asked for next does not wait long behind what is under way. Decides and does
-/// nothing; of one thread.
+/// How many bytes of reads one connection should have asked for and not got yet: twice what the
+/// line holds (the rate of delivery × the shortest round trip that was seen), so that the line is
+/// always busy, but what is asked for next does not wait long behind what is under way. Decides and
+/// does nothing; of one thread.
 class SftpWindow {
  public:
   /// What fills a fast line, and a slow one without making anybody wait too long.

@@ -20,6 +20,7 @@ class SftpWritableFile final : public WritableFile,
              std::shared_ptr<const void> owner, const RequestContext& context, Done done) override;
   void read(ByteRange range, const RequestContext& context, ReadDone done) override;
   void change(const FileChange& change, const RequestContext& context, Done done) override;
+  bool changes_in_order() const override { return handles_->is_one(); }
   void sync(const RequestContext& context, Done done) override;
   void stat(const RequestContext& context,
             std::function<void(const Error* error, const Entry& entry)> done) override;

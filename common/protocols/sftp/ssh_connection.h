@@ -22,9 +22,9 @@ namespace red {
 
 /// What one login learns for those after it. Not thread-safe: one login at a time.
 struct SshLoginNotes {
-  std::optional<SshKey> key;       ///< read once, because decrypting it takes a while
-  std::string host_key_type;       ///< of the key that matched the pin
-  std::string authentication;      ///< the method, and for a key its algorithm, that worked
+  std::optional<SshKey> key;   ///< read once, because decrypting it takes a while
+  std::string host_key_type;   ///< of the key that matched the pin
+  std::string authentication;  ///< the method, and for a key its algorithm, that worked
   bool host_key_logged = false;
 };
 
@@ -38,9 +38,13 @@ class SshConnection {
   SshConnection(const SshConnection&) = delete;
   SshConnection& operator=(const SshConnection&) = delete;
 
-  /// Bytes from the server; 0: none for now. Throws Error{Network} when it has ended.
+  /// Bytes from the server; 0: none for now, or none any more. Throws Error{Network} when the
+  /// connection is lost.
   std::size_t read(std::span<std::byte> buffer);
-  /// Takes some of the bytes; 0: no room for now. Throws Error{Network} when it has ended.
+  /// Whether the server has ended the stream. What it sent before may still be to be read.
+  bool is_at_end() const;
+  /// Takes some of the bytes; 0: no room for now. Throws Error{Network} when the connection is
+  /// lost.
   std::size_t write(std::span<const std::byte> bytes);
   /// Gives the socket what it takes of what write() took.
   void flush();
@@ -49,7 +53,7 @@ class SshConnection {
 
   /// What to wait for.
   pollfd to_poll() const noexcept;
-  /// Changes whenever a byte came or went.
+  /// Changes whenever something shows that the server is there.
   std::uint64_t life_signs() const noexcept { return life_signs_; }
   const std::string& banner() const noexcept { return banner_; }
 
@@ -103,12 +107,13 @@ class SshConnection {
   std::string first_bytes_;             ///< what came before there was a banner
   std::vector<std::string> seen_keys_;  ///< host keys that did not match
 
-  std::vector<char> unsent_;      ///< encrypted bytes that the socket has not taken yet
+  std::vector<char> unsent_;  ///< encrypted bytes that the socket has not taken yet
   std::size_t unsent_begin_ = 0;
   std::size_t receive_budget_ = 0;
   std::uint64_t life_signs_ = 0;
   int socket_error_ = 0;
   bool is_closed_ = false;
+  bool is_blocked_ = false;  ///< the socket has taken nothing when it was last tried
   bool is_ending_ = false;
   bool has_given_password_ = false;
   std::string parting_word_;

@@ -103,8 +103,7 @@ std::vector<Address> resolve(const std::string& host, std::uint16_t port, millis
     resolution->addresses = resolve_now(host, port, AI_ADDRCONFIG);
     resolution->is_done = true;
     const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written =
-        write(resolution->done.number(), &one, sizeof(one));
+    [[maybe_unused]] const auto written = write(resolution->done.number(), &one, sizeof(one));
   }).detach();
   while (!resolution->is_done) {
     if (steady_clock::now() >= until) {
@@ -144,8 +143,8 @@ class Attempts {
   /// The socket, if it is connected at once.
   std::optional<OwnedDescriptor> start_next() {
     const Address& address = addresses_[next_++];
-    OwnedDescriptor socket(::socket(address.storage.ss_family,
-                                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    OwnedDescriptor socket(
+        ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (socket.number() < 0) return failed(errno);
     prepare(socket.number());
     const auto* where = reinterpret_cast<const sockaddr*>(&address.storage);

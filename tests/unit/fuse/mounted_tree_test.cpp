@@ -54,7 +54,8 @@ class MountedTreeTest : public ::testing::Test {
         [&](auto reply) { tree->open_directory(directory, reply); });
   }
   MountedTree::Opened open(NodeId node) {
-    return wait_for<MountedTree::Opened>([&](auto reply) { tree->open(node, reply); });
+    return wait_for<MountedTree::Opened>(
+        [&](auto reply) { tree->open(node, MountedTree::Access::Read, reply); });
   }
   static std::string read(OpenFile& file, ByteRange range) {
     return wait_for<std::string>([&](auto reply) {
