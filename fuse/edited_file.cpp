@@ -96,22 +96,23 @@ void EditedFile::write(std::uint64_t offset, std::span<const std::byte> bytes, D
 }
 
 /// Small writes are gathered while others are under way; overlapping ones keep their order.
-bool EditedFile::may_send(const Piece& piece) const {
+bool EditedFile::may_send(const Piece& piece, Urge urge) const {
   if (in_flight_.empty()) return true;
   if (in_flight_bytes_ + piece.bytes.size() > kMaxInFlight) return false;
-  const bool may_grow = queue_.size() == 1 && piece.bytes.size() < kPiece && waiting_.empty();
+  const bool may_grow =
+      queue_.size() == 1 && piece.bytes.size() < kPiece && waiting_.empty() && urge == Urge::None;
   if (may_grow) return false;
   return std::ranges::none_of(in_flight_, [&](const std::shared_ptr<Piece>& other) {
     return piece.offset < other->end() && other->offset < piece.end();
   });
 }
 
-void EditedFile::send_more() {
+void EditedFile::send_more(Urge urge) {
   std::vector<std::shared_ptr<Piece>> to_send;
   std::vector<Done> writers;
   {
     const std::lock_guard lock(mutex_);
-    while (!queue_.empty() && may_send(*queue_.front())) {
+    while (!queue_.empty() && may_send(*queue_.front(), urge)) {
       const auto piece = queue_.front();
       queue_.pop_front();
       queued_bytes_ -= piece->bytes.size();
@@ -232,8 +233,9 @@ void EditedFile::change(const FileChange& change, Done done) {
           done(error);
         });
   };
-  if (!change.size && has_sent_all() && file_->changes_in_order()) return make(nullptr);
-  after_writes(std::move(make));
+  if (change.size || !file_->changes_in_order()) return after_writes(std::move(make));
+  send_more(Urge::SendAll);
+  has_sent_all() ? make(nullptr) : after_writes(std::move(make));
 }
 
 /// A connection that breaks is waited for.

@@ -69,10 +69,11 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
 
     std::uint64_t end() const { return offset + bytes.size(); }
   };
+  enum class Urge { None, SendAll };  ///< whether a small piece may wait for more bytes
   using Pieces = std::list<std::shared_ptr<Piece>>;
 
   // With mutex_ held:
-  bool may_send(const Piece& piece) const;
+  bool may_send(const Piece& piece, Urge urge) const;
   std::uint64_t oldest_open() const;
   void collect_ended(std::vector<Done>& ended);
 
@@ -81,7 +82,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void attempt(std::function<void(Done)> operation, Done done, TimePoint give_up, int tries);
   bool has_sent_all();
   void adopt(const FileChange& change);
-  void send_more();
+  void send_more(Urge urge = Urge::None);
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);
   /// Calls `then` when all writes made so far have ended.

@@ -87,7 +87,9 @@ TEST_P(SshMountFrom, ShowsTrueModesSizesAndTimesAndTheCallerAsOwner) {
       const struct stat real = status_of(root() / name);
       EXPECT_EQ(shown.st_mode, real.st_mode) << name;
       EXPECT_EQ(shown.st_mtime, real.st_mtime) << name;
-      if (S_ISREG(real.st_mode)) EXPECT_EQ(shown.st_size, real.st_size) << name;
+      if (S_ISREG(real.st_mode)) {
+        EXPECT_EQ(shown.st_size, real.st_size) << name;
+      }
       EXPECT_EQ(shown.st_uid, ::getuid()) << name;
       EXPECT_EQ(shown.st_gid, ::getgid()) << name;
     }
@@ -173,9 +175,9 @@ TEST_P(SshMountFrom, ManyReadersAtRandomPlacesGetTheirOwnBytes) {
 TEST_P(SshMountFrom, ReadsBeyondFourGibibytesOfASparseFile) {
   const std::uint64_t size = (std::uint64_t{6} << 30) + 12'345;
   const std::string piece = random_bytes(300'000);
-  const std::vector<std::uint64_t> places = {
-      100, (std::uint64_t{1} << 31) - 150'000, (std::uint64_t{1} << 32) - 150'000,
-      (std::uint64_t{5} << 30) + 1, size - piece.size()};
+  const std::vector<std::uint64_t> places = {100, (std::uint64_t{1} << 31) - 150'000,
+                                             (std::uint64_t{1} << 32) - 150'000,
+                                             (std::uint64_t{5} << 30) + 1, size - piece.size()};
   serve({{"big", ""}});
   fs::resize_file(root() / "big", size);
   {
@@ -253,7 +255,9 @@ class SshMountLinks : public SshMountFrom {
       ASSERT_LT(++entries, 5000) << "the tree has no end: " << entry->path();
       std::error_code ignored;
       const fs::path target = fs::canonical(entry->path(), ignored);
-      if (!ignored) EXPECT_TRUE(target.string().starts_with(mount_.string())) << entry->path();
+      if (!ignored) {
+        EXPECT_TRUE(target.string().starts_with(mount_.string())) << entry->path();
+      }
       if (!fs::is_directory(entry->path(), ignored)) {
         EXPECT_NE(read_at(entry->path(), 0, 1000).bytes, kTrap) << entry->path();
       }
@@ -356,8 +360,7 @@ TEST_P(SshMountLinks, NeverLeadToLocalFilesByDetours) {
   link("top/top/top/../../tree/file", "tree/too far");
   link("top/../outside", "tree/directory by the top");
   ASSERT_THAT(mount_tree(), Succeeded()) << server_->log();
-  for (const char* name :
-       {"by the top", "by a longer way", "by the absolute top", "by depth"}) {
+  for (const char* name : {"by the top", "by a longer way", "by the absolute top", "by depth"}) {
     EXPECT_EQ(read_at(mount_ / name, 0, 1000).bytes, "outside") << name;
   }
   EXPECT_EQ(read_at(mount_ / "by a directory outside", 0, 1000).bytes, "other");
@@ -377,8 +380,8 @@ TEST_P(SshMountLinks, ThatDangleOpenNothing) {
   link("/no such directory/nowhere", "tree/dangling at the root");
   ASSERT_THAT(mount_tree(), Succeeded()) << server_->log();
   EXPECT_TRUE(fs::is_symlink(fs::symlink_status(mount_ / "dangling")));
-  for (const char* name : {"dangling", "dangling outside", "sub/dangling outside",
-                           "dangling below", "absolutely dangling", "dangling at the root"}) {
+  for (const char* name : {"dangling", "dangling outside", "sub/dangling outside", "dangling below",
+                           "absolutely dangling", "dangling at the root"}) {
     expect_to_open_nothing(name);
   }
   EXPECT_EQ(read_file(mount_ / "file"), "file");
@@ -435,12 +438,16 @@ class SshMountChangingFile : public SshMountFrom {
   /// Whether there was an error.
   bool is_stale_or_old(int descriptor) {
     const ReadResult far = read_at(descriptor, 15'000'000, 1000);
-    if (far.error_number == 0) EXPECT_TRUE(far.bytes == first_.substr(15'000'000, 1000));
+    if (far.error_number == 0) {
+      EXPECT_TRUE(far.bytes == first_.substr(15'000'000, 1000));
+    }
     const ReadResult all = read_at(descriptor, 0, first_.size());
     EXPECT_TRUE(first_.starts_with(all.bytes)) << "a mixture";
     EXPECT_THAT(all.error_number, AnyOf(0, ESTALE));
     EXPECT_THAT(far.error_number, AnyOf(0, ESTALE));
-    if (all.error_number == 0) EXPECT_EQ(all.bytes.size(), first_.size());
+    if (all.error_number == 0) {
+      EXPECT_EQ(all.bytes.size(), first_.size());
+    }
     return far.error_number != 0 || all.error_number != 0;
   }
   void expect_the_new_one() {
@@ -508,9 +515,8 @@ TEST_P(SshMountFrom, AReaderDoesNotNoticeThatTheServerIsRestarted) {
     read += part.bytes;
     if (++parts % 4 != 1) continue;
     server_->stop();
-    auto next = std::async(std::launch::async, [&] {
-      return read_at(descriptor.get(), read.size(), 4'000'000);
-    });
+    auto next = std::async(std::launch::async,
+                           [&] { return read_at(descriptor.get(), read.size(), 4'000'000); });
     next.wait_for(milliseconds(300));
     server_->start();
     const ReadResult after = next.get();

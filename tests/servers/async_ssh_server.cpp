@@ -28,8 +28,8 @@ void AsyncSshServer::write_configuration() const {
        << ", \"user\": \"" << user() << "\", \"secret\": \"" << password()
        << "\", \"password\": " << options_.password
        << ", \"keyboard_interactive\": " << options_.keyboard_interactive
-       << ", \"public_key\": " << options_.public_key << ", \"sftp\": " << options_.sftp
-       << ", \"rename\": " << options_.rename << ", \"posix_rename\": " << options_.posix_rename
+       << ", \"public_key\": " << options_.public_key << ", \"rename\": " << options_.rename
+       << ", \"posix_rename\": " << options_.posix_rename
        << ", \"extensions\": " << options_.extensions << "}\n";
   write_file(work("settings.json"), text.str());
 }

@@ -8,7 +8,6 @@ struct AsyncSshOptions {
   bool password = true;              ///< the method "password"
   bool keyboard_interactive = true;  ///< which asks for the password
   bool public_key = true;
-  bool sftp = true;          ///< false: no such subsystem
   bool rename = true;        ///< false: every kind of rename is refused
   bool posix_rename = true;  ///< false: without this extension, so that no file replaces another
   bool extensions = true;    ///< false: none at all

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 
 import asyncssh
@@ -72,12 +73,14 @@ async def serve(settings, host_key):
         "127.0.0.1", settings["port"], reuse_address=True,
         server_host_keys=[host_key],
         server_factory=lambda: Account(settings),
-        sftp_factory=Files if settings["sftp"] else None,
+        sftp_factory=Files,
         encoding=None)
     await server.wait_closed()
 
 
 def main():
+    # The first process of a namespace is not ended by a signal that it does not expect.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     with open(sys.argv[1], encoding="utf-8") as file:
         settings = json.load(file)
     choose_extensions(settings)

@@ -236,7 +236,7 @@ std::optional<int> Process::wait(std::chrono::milliseconds limit) {
 }
 
 void Process::stop(std::chrono::milliseconds patience) {
-  signal(SIGTERM);
+  if (!exit_code_) ::kill(-pid_, SIGTERM);
   wait(patience);
   // Also what the process itself left behind in its group.
   ::kill(-pid_, SIGKILL);

@@ -340,10 +340,9 @@ void SftpConnection::wait(std::span<pollfd> sockets, TimePoint until) {
 }
 
 void SftpConnection::read_mail() {
-  if (!has_mail_) return;
   std::uint64_t count = 0;
   [[maybe_unused]] const auto drained = ::read(wakeup_.number(), &count, sizeof(count));
-  has_mail_ = false;
+  if (!has_mail_.exchange(false)) return;
   std::vector<Mail> mail;
   std::vector<SftpRequests::Number> called_off;
   {
