@@ -30,7 +30,9 @@ CurlHttpClient::CurlHttpClient(const HttpClientOptions& options, int half)
           false)),
       multiplexing_(std::make_shared<CurlLoop>(with_connections(options, half), true)) {}
 
-CurlHttpClient::~CurlHttpClient() {
+CurlHttpClient::~CurlHttpClient() { stop(); }
+
+void CurlHttpClient::stop() {
   multiplexing_->stop();
   serial_->stop();
 }

@@ -25,6 +25,7 @@ class CurlHttpClient final : public HttpClient {
 
   void start(HttpRequest request, std::shared_ptr<HttpSink> sink,
              const RequestContext& context) override;
+  void stop() override;
 
  private:
   CurlHttpClient(const HttpClientOptions& options, int half);

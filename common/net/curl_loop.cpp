@@ -86,6 +86,7 @@ void CurlLoop::stop() {
     if (multi_ == nullptr) return;
     thread = std::move(thread_);
   }
+  if (!thread.joinable()) return;
   has_mail_ = true;
   curl_multi_wakeup(multi_);
   if (thread.get_id() == std::this_thread::get_id()) {

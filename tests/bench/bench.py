@@ -3,10 +3,12 @@
 
     tests/bench/bench.py BUILD_DIR [--size MiB] [--runs N] [--only NAME]
 
-Needs what the tests need (nginx, curl); link emulation is built with the project (tests/bench/link).
+Needs what the tests need (nginx, curl, sshd) and sshfs; link emulation is built with the project
+(tests/bench/link).
 The machine should be idle. Every figure is the median of the runs.
 """
 import argparse
+import getpass
 import json
 import os
 import shutil
@@ -95,10 +97,32 @@ class Bench:
                    os.path.join(self.work, "err.log"))
         wait_for_port(self.port)
 
-    def start_link(self, delay_ms, rate_mbit):
+    def start_sshd(self):
+        self.ssh_port = free_port()
+        for name in ("host_key", "key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+                            os.path.join(self.work, name)], check=True)
+        config = os.path.join(self.work, "sshd_config")
+        with open(config, "w") as file:
+            file.write(f"""
+                Port {self.ssh_port}
+                ListenAddress 127.0.0.1
+                HostKey {self.work}/host_key
+                PidFile none
+                AuthorizedKeysFile {self.work}/key.pub
+                StrictModes no
+                UsePAM no
+                MaxStartups 100
+                Subsystem sftp /usr/lib/openssh/sftp-server
+                """)
+        os.makedirs("/run/sshd", exist_ok=True)
+        self.start("/usr/sbin/sshd", "-D", "-f", config, "-E", os.path.join(self.work, "sshd.log"))
+        wait_for_port(self.ssh_port)
+
+    def start_link(self, delay_ms, rate_mbit, to=None):
         port = free_port()
         self.start(os.path.join(self.options.build, "tests", "bench", "red_link"), str(port),
-                   str(self.port), str(delay_ms), str(rate_mbit), stdout=subprocess.DEVNULL)
+                   str(to or self.port), str(delay_ms), str(rate_mbit), stdout=subprocess.DEVNULL)
         wait_for_port(port)
         return port
 
@@ -123,10 +147,28 @@ class Bench:
         self.rows.append((what, value, bar))
         print(f"{what:<62} {value:<34} {bar}", flush=True)
 
+    def ssh_access(self, port, path, **more):
+        name = os.path.join(self.work, f"ssh-{port}.json")
+        with open(os.path.join(self.work, "key")) as file:
+            key = file.read()
+        with open(name, "w") as file:
+            json.dump({"host": "127.0.0.1", "port": port,
+                       "auth": {"username": getpass.getuser(), "privateKey": key},
+                       "dirPath": path, **more}, file)
+        return name
+
+    def ssh_options(self, port):
+        return ["-o", f"Port={port}", "-o", f"IdentityFile={self.work}/key", "-o",
+                "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o",
+                "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+
     # --- mounts ---
 
     def mount(self, port):
-        return Mount(self, port)
+        return Mount(self, self.access(port))
+
+    def ssh_mount(self, port, path, **more):
+        return Mount(self, self.ssh_access(port, path, **more))
 
     # --- what is measured ---
 
@@ -231,6 +273,119 @@ class Bench:
         self.report("receive-dir of 1,000 files of 4 KiB at 20 ms",
                     f"{self.median(lambda: once(port)):.2f} s", "")
 
+    # --- SSH ---
+
+    def ssh_cold_loopback(self):
+        size = self.options.size
+        raw_ratios, sshfs_ratios = [], []
+        for _ in range(self.options.runs):
+            raw = float(subprocess.run(
+                [os.path.join(self.options.build, "tests", "bench", "red_raw_channel"),
+                 str(self.ssh_port), getpass.getuser(), f"{self.work}/key",
+                 f"{self.root}/big.bin"], check=True, capture_output=True, text=True).stdout)
+            with self.ssh_mount(self.ssh_port, self.root) as mount:
+                ours = read_all(mount.path + "/big.bin")
+            with Sshfs(self, self.ssh_port, self.root) as mount:
+                theirs = read_all(mount.path + "/big.bin")
+            print(f"  raw {size / raw:.0f} MiB/s, mount {size / ours:.0f}, sshfs {size / theirs:.0f}",
+                  flush=True)
+            raw_ratios.append(raw / ours)
+            sshfs_ratios.append(theirs / ours)
+        self.report("SFTP: cold sequential read on loopback, of a raw channel",
+                    f"{statistics.median(raw_ratios):.2f}", ">= 0.9")
+        self.report("  of sshfs", f"{statistics.median(sshfs_ratios):.2f}", ">= 1.3")
+
+    def ssh_cold_wan(self):
+        port = self.start_link(10, 1000, self.ssh_port)
+        size = self.options.size
+
+        def once():
+            with self.ssh_mount(port, self.root) as mount:
+                return size * MIB / read_all(mount.path + "/big.bin") / (1000e6 / 8)
+        self.report("SFTP: cold sequential read at 1 Gbit/s and 20 ms, of the link",
+                    f"{self.median(once):.3f}", ">= 0.9")
+
+    def ssh_trees(self):
+        """10,000 files of 4 KiB in 100 directories at 20 ms."""
+        tree = os.path.join(self.root, "many")
+        for i in range(100):
+            os.makedirs(f"{tree}/{i}")
+            for j in range(100):
+                with open(f"{tree}/{i}/{j}", "wb") as file:
+                    file.write(os.urandom(4096))
+        port = self.start_link(10, 1000, self.ssh_port)
+        target = os.path.join(self.work, "target")
+        ssh = " ".join(["ssh", *self.ssh_options(port), "127.0.0.1"])
+
+        def timed(command, before=None):
+            shutil.rmtree(target, ignore_errors=True)
+            os.mkdir(target)
+            begin = time.monotonic()
+            subprocess.run(command, check=True, shell=isinstance(command, str),
+                           stdout=subprocess.DEVNULL)
+            return time.monotonic() - begin
+        access = self.ssh_access(port, tree)
+        ours = self.median(lambda: timed([self.red, "receive-dir", access, target]))
+        tar = self.median(lambda: timed(f"{ssh} tar cf - -C {tree} . | tar xf - -C {target}"))
+        self.report("SFTP: receive-dir of 10,000 small files at 20 ms, of ssh tar | tar",
+                    f"{ours / tar:.2f} ({ours:.2f} s)", "<= 1.5")
+        sftp = ["sftp", "-q", *self.ssh_options(port), "-r"]
+        part = timed([*sftp, f"127.0.0.1:{tree}/0", target])
+        self.report("  sftp -r takes (100 files, times 100) times as long",
+                    f"{100 * part / ours:.0f}", ">= 10")
+        access = self.ssh_access(port, target)
+        ours = self.median(lambda: timed([self.red, "send-dir", access, tree]))
+        tar = self.median(lambda: timed(f"tar cf - -C {tree} . | {ssh} tar xf - -C {target}"))
+        self.report("SFTP: send-dir of them, of tar | ssh tar", f"{ours / tar:.2f} ({ours:.2f} s)",
+                    "<= 1.5")
+        begin = time.monotonic()
+        with self.ssh_mount(port, tree) as mount:
+            begin = time.monotonic()
+            subprocess.run(["find", mount.path, "-size", "+1M"], check=True)
+            ours = time.monotonic() - begin
+        with Sshfs(self, port, tree) as mount:
+            begin = time.monotonic()
+            subprocess.run(["find", mount.path, "-size", "+1M"], check=True)
+            theirs = time.monotonic() - begin
+        self.report("SFTP: find over them through a cold mount; sshfs takes so many times as long",
+                    f"{theirs / ours:.1f} ({ours:.2f} s)", ">= 5")
+
+    def ssh_writes(self):
+        port = self.start_link(10, 1000, self.ssh_port)
+        written = os.path.join(self.work, "written")
+        os.makedirs(written, exist_ok=True)
+        size = self.options.size
+
+        def write_large():
+            with self.ssh_mount(port, written, writable=True) as mount:
+                begin = time.monotonic()
+                subprocess.run(["dd", "if=/dev/zero", f"of={mount.path}/large", "bs=1M",
+                                f"count={size}", "status=none"], check=True)
+                seconds = time.monotonic() - begin
+            os.unlink(f"{written}/large")
+            return size * MIB / seconds / (1000e6 / 8)
+        self.report("SFTP: dd to a writable mount at 1 Gbit/s and 20 ms, of the link",
+                    f"{self.median(write_large):.3f}", ">= 0.9")
+        small = os.path.join(self.work, "small")
+        os.mkdir(small)
+        for i in range(1000):
+            with open(f"{small}/{i}", "wb") as file:
+                file.write(os.urandom(1000))
+        archive = os.path.join(self.work, "small.tar")
+        subprocess.run(["tar", "cf", archive, "-C", self.work, "small"], check=True)
+
+        def unpack(mount):
+            with mount:
+                begin = time.monotonic()
+                subprocess.run(["tar", "xf", archive, "-C", mount.path], check=True)
+                seconds = time.monotonic() - begin
+            shutil.rmtree(f"{written}/small")
+            return seconds
+        ours = unpack(self.ssh_mount(port, written, writable=True))
+        theirs = unpack(Sshfs(self, port, written))
+        self.report("SFTP: tar x of 1,000 small files; sshfs takes so many times as long",
+                    f"{theirs / ours:.1f} ({ours:.1f} s)", ">= 3")
+
     def stalled(self):
         """stat of a known name while 64 reads wait for a server that says nothing."""
         stub = StallingServer()
@@ -314,14 +469,14 @@ class StallingServer:
 
 
 class Mount:
-    def __init__(self, bench, port):
+    def __init__(self, bench, access):
         self.bench = bench
-        self.port = port
+        self.access = access
         self.path = tempfile.mkdtemp(prefix="mount-", dir=bench.work)
 
     def __enter__(self):
         begin = time.monotonic()
-        subprocess.run([self.bench.red, "mount-dir", self.bench.access(self.port), self.path],
+        subprocess.run([self.bench.red, "mount-dir", self.access, self.path],
                        check=True)
         self.seconds = time.monotonic() - begin
         table = subprocess.run([self.bench.red, "mounts"], capture_output=True, text=True,
@@ -343,6 +498,22 @@ class Mount:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
 
 
+class Sshfs:
+    """The peer, with its defaults."""
+
+    def __init__(self, bench, port, path):
+        self.options = bench.ssh_options(port)
+        self.source = f"127.0.0.1:{path}"
+        self.path = tempfile.mkdtemp(prefix="sshfs-", dir=bench.work)
+
+    def __enter__(self):
+        subprocess.run(["sshfs", *self.options, self.source, self.path], check=True)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["fusermount3", "-u", self.path], check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", help="a build directory, for example build/release")
@@ -356,8 +527,11 @@ def main():
             for _ in range(options.size):
                 file.write(os.urandom(MIB))
         bench.start_nginx()
+        bench.start_sshd()
         for measure in (bench.start_up, bench.mount_ready, bench.cold_loopback, bench.warm,
-                        bench.cold_wan, bench.receive_file, bench.receive_tree, bench.stalled):
+                        bench.cold_wan, bench.receive_file, bench.receive_tree, bench.stalled,
+                        bench.ssh_cold_loopback, bench.ssh_cold_wan, bench.ssh_trees,
+                        bench.ssh_writes):
             if options.only in (None, measure.__name__):
                 measure()
 

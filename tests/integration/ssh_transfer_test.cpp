@@ -631,6 +631,7 @@ class SshOverABadLink : public SshTransfer {
     Json access = access_to(server_, "filePath", "file");
     access["port"] = relay_.port();
     access["connections"] = 1;
+    access["bannerTimeout"] = 5;
     const std::string file = connector_.keep_json(access);
     return Process(connector_.command({subcommand, file, local_}), logs_ / "log");
   }

@@ -297,7 +297,9 @@ bool SftpHandle::is_alive() const noexcept { return connection_->is_alive(); }
 
 SftpClient::SftpClient(SftpAccess access) : pool_(std::make_shared<SftpPool>(std::move(access))) {}
 
-SftpClient::~SftpClient() { pool_->stop(); }
+SftpClient::~SftpClient() { stop(); }
+
+void SftpClient::stop() { pool_->stop(); }
 
 SftpServer SftpClient::connect(const RequestContext& context) {
   std::shared_ptr<SftpConnection> connection = pool_->connection({});

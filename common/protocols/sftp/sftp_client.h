@@ -139,6 +139,8 @@ class SftpClient {
   explicit SftpClient(SftpAccess access);
   /// Requests that still run end with Error{Cancelled} before it returns; handles may outlive it.
   ~SftpClient();
+  /// The same, before its time. Later requests fail.
+  void stop();
   SftpClient(const SftpClient&) = delete;
   SftpClient& operator=(const SftpClient&) = delete;
 

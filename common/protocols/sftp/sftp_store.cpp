@@ -32,6 +32,8 @@ SftpStore::SftpStore(SftpAccess access, Purpose purpose)
       uploader_(client_, paths_),
       editor_(client_, paths_) {}
 
+SftpStore::~SftpStore() { client_->stop(); }
+
 int SftpStore::parallelism() const { return kParallelFiles; }
 
 std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContext& context) {
@@ -60,7 +62,7 @@ std::vector<Entry> SftpStore::list(const RemotePath& directory, const RequestCon
       log(LogLevel::Warning, location(directory) + ": a name that cannot be one is left out");
       continue;
     }
-    auto entry = to_entry(std::move(name.name), name.attributes);
+    auto entry = to_entry(name.name, name.attributes);
     if (entry) {
       entries.push_back(std::move(*entry));
     } else {

@@ -20,6 +20,8 @@ class SftpStore final : public RemoteStore {
  public:
   /// No I/O. The purpose decides what symbolic links are shown as.
   SftpStore(SftpAccess access, Purpose purpose);
+  /// Ends the client: it must not end on a thread of its own, beside the end of the process.
+  ~SftpStore() override;
 
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override;
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override;

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kPiece = 256 * 1024;
 // All uploads together: a few bandwidth-delay products of 10 Gbit/s at 20 ms.
 constexpr std::size_t kMaxUnderWay = 64 << 20;
-constexpr std::chrono::seconds kCleanUpLimit{10};
+constexpr std::chrono::seconds kCleanUpLimit{3};
 constexpr std::size_t kMaxNameLength = 255;
 constexpr std::uint32_t kNewFileMode = 0666;
 constexpr std::uint32_t kNewDirectoryMode = 0777;
@@ -96,6 +96,8 @@ bool SftpUploader::upload_by_renaming(const Upload& upload) {
     handle = open(upload, temporary, kSftpWrite | kSftpCreate | kSftpExclusive);
   } catch (const Error& error) {
     if (forbids(error)) return false;
+    // It may have been made all the same.
+    if (error.kind() != ErrorKind::NotFound) remove_quietly(temporary);
     throw;
   }
   try {

@@ -555,6 +555,8 @@ ssize_t SshConnection::on_receive(libssh2_socket_t socket, void* buffer, std::si
   SshConnection& self = *self_of(abstract);
   if (self.is_ending_) return -ECONNRESET;
   const bool is_before_banner = self.banner_.empty();
+  // libssh2 itself goes on as long as lines come.
+  if (is_before_banner && self.first_bytes_.size() >= kMaxBeforeBanner) return -ECONNABORTED;
   if (!is_before_banner) {
     length = std::min(length, self.receive_budget_);
     if (length == 0) return -EAGAIN;

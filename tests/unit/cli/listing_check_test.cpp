@@ -28,6 +28,8 @@ class StatStore final : public RemoteStore {
   std::string location(const RemotePath& path) const override { return path.text(); }
   void check(Purpose, const RequestContext&) override {}
   Uploader* uploader() override { return nullptr; }
+  TreeEditor* editor() override { return nullptr; }
+  int parallelism() const override { return 1; }
 
   std::set<std::string> asked_;
   std::string failing_;

@@ -52,6 +52,8 @@ class RootStore : public RemoteStore {
   std::string location(const RemotePath& path) const override { return "test://" + path.text(); }
   void check(Purpose, const RequestContext&) override {}
   Uploader* uploader() override { return nullptr; }
+  TreeEditor* editor() override { return nullptr; }
+  int parallelism() const override { return 1; }
 
  private:
   Listing listing_;
