@@ -78,6 +78,10 @@ std::pair<std::size_t, std::size_t> DirectoryListing::Ahead::advance(std::size_t
   return {std::min(begin, frontier), frontier};
 }
 
+void DirectoryListing::distrust_files() {
+  for (ChildEntry& entry : entries_) entry.valid_until = {};
+}
+
 void DirectoryListing::inherit(const DirectoryListing& older, TimePoint now) {
   for (ChildEntry& entry : entries_) {
     const auto position = older.find(entry.name);

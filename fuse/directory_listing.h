@@ -52,6 +52,9 @@ class DirectoryListing {
   /// Takes over what is known more exactly from the listing before.
   void inherit(const DirectoryListing& older, TimePoint now);
 
+  /// What it tells of files has to be asked for again, one by one.
+  void distrust_files();
+
   TimePoint valid_until() const noexcept { return valid_until_; }
   void expire() noexcept { valid_until_ = {}; }
   /// Bytes of memory, about.

@@ -63,6 +63,12 @@ bool EditedFile::has_unsent() const {
   return !queue_.empty() || !in_flight_.empty();
 }
 
+void EditedFile::give_up() {
+  if (!has_unsent()) return;
+  environment_.on_loss(
+      Error(ErrorKind::TimedOut, "the mount ended before the server had all of it"));
+}
+
 // --- writes ---
 
 void EditedFile::write(std::uint64_t offset, std::span<const std::byte> bytes, Done done) {

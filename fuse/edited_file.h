@@ -56,6 +56,12 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   /// With what has been written, whether the server has it or not.
   std::uint64_t size() const;
   FileTime modified() const;
+  /// What was changed by the file's name.
+  void adopt(const FileChange& change);
+  /// See WritableFile::forget_name().
+  void forget_name() { file_->forget_name(); }
+  /// The mount ends: what has not been sent is lost.
+  void give_up();
   /// Whether the server has not yet acknowledged everything.
   bool has_unsent() const;
 
@@ -81,7 +87,6 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void try_repeatedly(std::function<void(Done)> operation, Done done);
   void attempt(std::function<void(Done)> operation, Done done, TimePoint give_up, int tries);
   bool has_sent_all();
-  void adopt(const FileChange& change);
   void send_more(Urge urge = Urge::None);
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);

@@ -333,6 +333,10 @@ FuseSession::Impl::Impl(MountedTree& tree, const std::filesystem::path& mount_po
   if (const MountEntry* mounted = find_top_mount(table_of_mounts, mount_point)) {
     device_ = mounted->device;
   }
+  tree_.set_attribute_invalidation([this](NodeId node) {
+    // A negative offset: the attributes only, no page that somebody may hold.
+    fuse_lowlevel_notify_inval_inode(session_, node, -1, 0);
+  });
   tree_.set_invalidation([this](NodeId directory, const std::string& name, NodeId node) {
     fuse_lowlevel_notify_inval_entry(session_, directory, name.c_str(), name.size());
     fuse_lowlevel_notify_inval_inode(session_, node, -1, 0);
@@ -672,7 +676,10 @@ void FuseSession::Impl::on_mknod(fuse_req_t request, fuse_ino_t parent, const ch
       pending->answer_error(EPERM);
       return;
     }
-    const WriteMode how{true, true, false, mode & kPermissionBits};
+    WriteMode how;
+    how.create = true;
+    how.exclusive = true;
+    how.mode = mode & kPermissionBits;
     self.tree_.create(parent, name, how,
                       [reply = self.entry_reply(pending)](
                           const Error* error, const Attributes& attributes,

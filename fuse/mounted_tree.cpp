@@ -87,7 +87,19 @@ void MountedTree::load_root() {
     if (!options_.writable || error.kind() != ErrorKind::NotFound || !store_->uploader()) throw;
     store_->uploader()->make_directory({}, {}, context(Priority::Demand));
   }
+  root_ = {kRootNode, EntryKind::Directory, 0, mounted_at_, options_.attribute_lifetime, {}};
+  // Where there are permissions, the root has some as well.
+  if (std::ranges::any_of(entries, [](const Entry& entry) { return entry.mode.has_value(); })) {
+    if (const auto root = store_->stat({}, context(Priority::Demand))) {
+      root_.mode = root->mode;
+      root_.modified = root->modified.value_or(mounted_at_);
+    }
+  }
   listing_loaded(kRootNode, nullptr, std::move(entries));
+}
+
+void MountedTree::set_attribute_invalidation(std::function<void(NodeId)> invalidation) {
+  attribute_invalidation_ = std::move(invalidation);
 }
 
 // --- nodes ---
@@ -202,16 +214,22 @@ ChildEntry* MountedTree::entry_of(NodeId directory, std::string_view name) {
   return position ? &(*state.listing)[*position] : nullptr;
 }
 
-Attributes MountedTree::root_attributes() const {
-  return {kRootNode, EntryKind::Directory, 0, mounted_at_, options_.attribute_lifetime, {}};
+Attributes MountedTree::root_attributes() const { return root_; }
+
+/// What is known of something that has, or had, a name.
+ChildEntry* MountedTree::known_of(NodeId id) {
+  Node& node = node_at(id);
+  if (id == kRootNode) return nullptr;
+  if (!node.is_unlinked) return entry_of(node.parent, node.name);
+  return node.last_known ? &*node.last_known : nullptr;
 }
 
 Attributes MountedTree::attributes_of(NodeId id) {
   if (id == kRootNode) return root_attributes();
   const Node& node = node_at(id);
   Attributes attributes{id, node.kind, 0, mounted_at_, {}, {}};
-  ChildEntry* entry = node.is_unlinked ? nullptr : entry_of(node.parent, node.name);
-  const auto written = being_written(node);
+  ChildEntry* entry = known_of(id);
+  const auto written = node.is_unlinked ? node.edited.lock() : being_written(node);
   if (written && entry != nullptr) {
     entry->size = written->size();
     entry->modified = written->modified();
@@ -340,6 +358,9 @@ void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vect
         state.unlisted.clear();
         state.absent.clear();
         state.removed.clear();
+      } else {
+        // It may tell of files as they were before.
+        listing->distrust_files();
       }
       if (options_.writable) {
         merge_changes(state);
@@ -687,6 +708,7 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
 void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
   Opened opened;
   std::optional<Error> failure;
+  bool has_changed = false;
   {
     std::unique_lock lock(mutex_);
     const auto found = nodes_.find(id);
@@ -710,7 +732,8 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
       // Two changes within one second look the same.
       const bool may_change_unseen =
           options_.writable && entry->modified + kTimeGrain > std::chrono::system_clock::now();
-      if (content.id == 0 || !content.version.may_equal(current) || may_change_unseen) {
+      has_changed = content.id == 0 || !content.version.may_equal(current) || may_change_unseen;
+      if (has_changed) {
         content =
             Content{next_content_++, current, content.content_type, {}, {}, content.in_page_cache};
       }
@@ -734,6 +757,8 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
       content.in_page_cache = opened.direct_io ? 0 : content.id;
     }
   }
+  // The kernel ends reading at the size that it knows.
+  if (has_changed && options_.writable && attribute_invalidation_) attribute_invalidation_(id);
   reply(failure ? &*failure : nullptr, std::move(opened));
 }
 

@@ -83,6 +83,9 @@ class MountedTree {
   void load_root();
   void set_invalidation(Invalidation invalidation);
   void set_loss_report(LossReport report);
+  /// Told that the kernel has to ask for the attributes of a node before it reads on. From any
+  /// thread; must not wait for the kernel.
+  void set_attribute_invalidation(std::function<void(NodeId)> invalidation);
   /// Until everything that was written has been sent or lost, or the limit has passed.
   void wait_for_writes(Duration limit);
   /// Ends everything that waits for the network and joins the worker threads; later calls fail.
@@ -162,7 +165,8 @@ class MountedTree {
     std::uint32_t children = 0;
     std::unique_ptr<Directory> directory;
     std::unique_ptr<Content> content;
-    bool is_unlinked = false;  ///< its name is gone, or another file's
+    bool is_unlinked = false;              ///< its name is gone, or another file's
+    std::optional<ChildEntry> last_known;  ///< of one that is unlinked
     // Of a writable tree:
     std::weak_ptr<EditedFile> edited;
     std::vector<std::weak_ptr<OpenFile>> handles;
@@ -184,6 +188,8 @@ class MountedTree {
   void merge_changes(Directory& directory);
   ChildEntry& name_added(NodeId directory, const std::string& name, EntryKind kind);
   void name_removed(NodeId directory, const std::string& name);
+  void unlink_node(NodeId directory, const std::string& name);
+  ChildEntry* known_of(NodeId id);
   void move_node(NodeId id, NodeId directory, const std::string& name);
   std::shared_ptr<OpenFile> add_handle(Node& node, std::shared_ptr<OpenFile> handle);
   RemotePath live_path_of(NodeId id) const;
@@ -209,6 +215,9 @@ class MountedTree {
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, std::uint64_t size,
                                    FileTime modified, const RemotePath& path);
   Opened start_editing(NodeId node, std::shared_ptr<EditedFile> edited, const RemotePath& path);
+  std::shared_ptr<EditedFile> edited_of(NodeId id) const;
+  void hold_on_to(NodeId id, const RemotePath& path, bool loses_name);
+  void hold_on_to_all(NodeId directory, const std::string& name);
   /// Runs a change on a worker; what it throws becomes the answer.
   void run_change(const RemotePath& path, Done reply, std::function<void()> change);
   void answered(NodeId node, const ReadAnswer& answer);
@@ -228,8 +237,10 @@ class MountedTree {
   ReadAheadBudget read_ahead_;
   const std::unique_ptr<RemoteStore> store_;
   WorkerPool workers_{kMaxWorkers};
-  Invalidation invalidation_;  ///< set once, before the first request
-  LossReport loss_report_;     ///< likewise
+  Invalidation invalidation_;                           ///< set once, before the first request
+  LossReport loss_report_;                              ///< likewise
+  std::function<void(NodeId)> attribute_invalidation_;  ///< likewise
+  Attributes root_;                                     ///< likewise, by load_root()
 
   mutable std::mutex mutex_;
   // guarded by mutex_

@@ -36,8 +36,11 @@ void MountedTree::wait_for_writes(Duration limit) {
       ended->changed.notify_all();
     });
   }
-  std::unique_lock lock(ended->mutex);
-  ended->changed.wait_for(lock, limit, [&] { return ended->left == 0; });
+  {
+    std::unique_lock lock(ended->mutex);
+    ended->changed.wait_for(lock, limit, [&] { return ended->left == 0; });
+  }
+  for (const auto& file : files) file->give_up();
 }
 
 // --- what is known of names, with mutex_ held ---
@@ -72,9 +75,13 @@ std::shared_ptr<OpenFile> MountedTree::add_handle(Node& node, std::shared_ptr<Op
 void MountedTree::merge_changes(Directory& directory) {
   if (!directory.listing || (directory.unlisted.empty() && directory.removed.empty())) return;
   auto merged = std::make_shared<DirectoryListing>(
-      *directory.listing, std::exchange(directory.unlisted, {}),
+      *directory.listing, directory.unlisted,
       [&](const std::string& name) { return directory.removed.contains(name); });
-  directory.removed.clear();
+  // A listing that is under way may not have them.
+  if (!directory.is_loading) {
+    directory.unlisted.clear();
+    directory.removed.clear();
+  }
   charge(static_cast<std::int64_t>(merged->footprint()) -
          static_cast<std::int64_t>(directory.listing->footprint()));
   directory.listing = std::move(merged);
@@ -100,10 +107,74 @@ void MountedTree::name_removed(NodeId directory, const std::string& name) {
   state.unlisted.erase(name);
   if (state.listing && state.listing->find(name)) state.removed.insert(name);
   state.absent[name] = std::chrono::steady_clock::now() + options_.attribute_lifetime;
-  if (const NodeId id = find_child(directory, name); id != 0) {
-    node_at(id).is_unlinked = true;
-    aliases_.erase({directory, name});
+}
+
+/// Before name_removed(): whoever has it open keeps it, with its attributes.
+void MountedTree::unlink_node(NodeId directory, const std::string& name) {
+  const NodeId id = find_child(directory, name);
+  if (id == 0) return;
+  Node& node = node_at(id);
+  if (const ChildEntry* entry = entry_of(directory, name)) node.last_known = *entry;
+  node.is_unlinked = true;
+  aliases_.erase({directory, name});
+}
+
+std::shared_ptr<EditedFile> MountedTree::edited_of(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  return found == nodes_.end() ? nullptr : found->second.edited.lock();
+}
+
+/// What is open to be read follows changes that are made here, though its version becomes another
+/// one; and it has perhaps not been opened on the server yet, which could not be done any more when
+/// its name is gone.
+void MountedTree::hold_on_to(NodeId id, const RemotePath& path, bool loses_name) {
+  std::shared_ptr<EditedFile> edited;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(id);
+    if (found == nodes_.end() || found->second.kind != EntryKind::File) return;
+    const bool is_open = std::ranges::any_of(found->second.handles,
+                                             [](const auto& weak) { return !weak.expired(); });
+    if (!is_open) return;
+    edited = found->second.edited.lock();
   }
+  if (!edited) {
+    const RequestContext limits = context(Priority::Demand);
+    WriteMode mode;
+    mode.read_only = true;
+    auto file = store_->editor()->open_for_writing(path, mode, limits);
+    const auto now = store_->stat(path, limits);
+    edited = edit(std::move(file), now ? now->size.value_or(0) : 0,
+                  now ? now->modified.value_or(mounted_at_) : mounted_at_, path);
+    const std::lock_guard lock(mutex_);
+    const auto node = nodes_.find(id);
+    if (node == nodes_.end()) return;
+    node->second.edited = edited;
+    for (const auto& weak : node->second.handles) {
+      if (const auto handle = weak.lock()) handle->switch_to(edited);
+    }
+  }
+  if (loses_name) edited->forget_name();
+}
+
+/// The same for all files that a name leads to.
+void MountedTree::hold_on_to_all(NodeId directory, const std::string& name) {
+  std::vector<std::pair<NodeId, RemotePath>> open;
+  {
+    const std::lock_guard lock(mutex_);
+    const NodeId top = find_child(directory, name);
+    if (top == 0) return;
+    for (const auto& [id, node] : nodes_) {
+      if (node.handles.empty() || node.is_unlinked) continue;
+      for (NodeId at = id; at != kRootNode; at = nodes_.at(at).parent) {
+        if (at != top) continue;
+        open.emplace_back(id, path_of(id));
+        break;
+      }
+    }
+  }
+  for (const auto& [id, path] : open) hold_on_to(id, path, true);
 }
 
 void MountedTree::move_node(NodeId id, NodeId directory, const std::string& name) {
@@ -208,6 +279,7 @@ void MountedTree::released(NodeId id) {
   Node& node = found->second;
   const auto edited = node.edited.lock();
   if (!edited || node.is_unlinked) return;
+  ++nodes_.at(node.parent).directory->changes;
   // The server is asked what it has made of it, the next time somebody wants to know.
   if (ChildEntry* entry = entry_of(node.parent, node.name)) {
     entry->size = edited->size();
@@ -321,16 +393,17 @@ void MountedTree::make_symlink(NodeId directory, const std::string& name, const 
         store_->editor()->make_symlink(path, target, limits);
         // Where it leads to decides what it is shown as.
         const auto found = store_->stat(path, limits);
-        const EntryKind kind = found ? found->kind : EntryKind::Symlink;
-        const std::lock_guard lock(mutex_);
-        name_added(directory, name, kind);
-        if (found) {
-          store_stat(directory, name, found);
-        } else if (ChildEntry* entry = entry_of(directory, name)) {
-          entry->link_target = target;
-          entry->valid_until = {};
+        if (!found) {
+          // It would not be shown, and nobody could take it away again.
+          store_->editor()->remove(path, limits);
+          throw Error(
+              ErrorKind::PermissionDenied,
+              path.text() + ": the link would lead out of the mounted directory to nothing");
         }
-        const NodeId id = find_or_add_child(directory, name, kind);
+        const std::lock_guard lock(mutex_);
+        name_added(directory, name, found->kind);
+        store_stat(directory, name, found);
+        const NodeId id = find_or_add_child(directory, name, found->kind);
         ++node_at(id).lookups;
         *attributes = attributes_of(id);
       });
@@ -369,8 +442,10 @@ void MountedTree::remove(NodeId directory, const std::string& name, Done reply) 
     path = live_path_of(directory).child(name);
   }
   run_change(path, std::move(reply), [this, directory, name, path] {
+    hold_on_to_all(directory, name);
     store_->editor()->remove(path, context(Priority::Demand));
     const std::lock_guard lock(mutex_);
+    unlink_node(directory, name);
     name_removed(directory, name);
   });
 }
@@ -384,6 +459,7 @@ void MountedTree::remove_directory(NodeId directory, const std::string& name, Do
   run_change(path, std::move(reply), [this, directory, name, path] {
     store_->editor()->remove_directory(path, context(Priority::Demand));
     const std::lock_guard lock(mutex_);
+    unlink_node(directory, name);
     name_removed(directory, name);
   });
 }
@@ -399,12 +475,16 @@ void MountedTree::rename(NodeId directory, const std::string& name, NodeId new_d
   }
   run_change(from, std::move(reply),
              [this, directory, name, new_directory, new_name, replace, from, to] {
+               hold_on_to_all(directory, name);
+               hold_on_to_all(new_directory, new_name);
                store_->editor()->rename(from, to, replace, context(Priority::Demand));
                const std::lock_guard lock(mutex_);
                const NodeId id = find_child(directory, name);
                const ChildEntry* known = entry_of(directory, name);
                ChildEntry moved;
                if (known != nullptr) moved = *known;
+               if (from == to) return;
+               unlink_node(new_directory, new_name);
                name_removed(new_directory, new_name);
                ChildEntry& entry = name_added(new_directory, new_name, moved.kind);
                const TimePoint valid_until = moved.valid_until;
@@ -413,7 +493,6 @@ void MountedTree::rename(NodeId directory, const std::string& name, NodeId new_d
                entry.valid_until = known == nullptr ? TimePoint{} : valid_until;
                name_removed(directory, name);
                if (id == 0) return;
-               node_at(id).is_unlinked = false;
                move_node(id, new_directory, new_name);
              });
 }
@@ -422,8 +501,16 @@ void MountedTree::change(NodeId id, const FileChange& change, AttributesReply re
   RemotePath path;
   std::shared_ptr<EditedFile> edited;
   {
-    const std::lock_guard lock(mutex_);
-    edited = being_written(node_at(id));
+    std::unique_lock lock(mutex_);
+    const Node& node = node_at(id);
+    // Neither times nor permissions of a link can be set: the protocol would set those of what it
+    // leads to.
+    if (node.kind == EntryKind::Symlink) {
+      const Attributes attributes = attributes_of(id);
+      lock.unlock();
+      return reply(nullptr, attributes);
+    }
+    edited = node.is_unlinked ? node.edited.lock() : being_written(node);
     if (!edited) path = live_path_of(id);
   }
   const auto adopt = [this, id, change](Attributes& attributes) {
@@ -431,8 +518,13 @@ void MountedTree::change(NodeId id, const FileChange& change, AttributesReply re
     const auto found = nodes_.find(id);
     if (found == nodes_.end()) return;
     Node& node = found->second;
-    ChildEntry* entry =
-        id == kRootNode || node.is_unlinked ? nullptr : entry_of(node.parent, node.name);
+    if (id != kRootNode && !node.is_unlinked) ++nodes_.at(node.parent).directory->changes;
+    ChildEntry* entry = known_of(id);
+    if (entry != nullptr && id != kRootNode && !node.is_unlinked) {
+      // Beside the listing, so that one that was asked for before does not bring back the old.
+      auto& known = nodes_.at(node.parent).directory->unlisted;
+      entry = &known.insert_or_assign(node.name, ChildEntry(*entry)).first->second;
+    }
     if (entry != nullptr) {
       if (change.mode) entry->mode = static_cast<std::uint16_t>(*change.mode);
       if (change.modified) entry->modified = *change.modified;
@@ -456,8 +548,10 @@ void MountedTree::change(NodeId id, const FileChange& change, AttributesReply re
   const auto attributes = std::make_shared<Attributes>();
   run_change(
       path, [attributes, reply](const Error* error) { reply(error, *attributes); },
-      [this, path, change, adopt, attributes] {
+      [this, id, path, change, adopt, attributes] {
+        if (change.size || change.modified) hold_on_to(id, path, false);
         store_->editor()->change(path, change, context(Priority::Demand));
+        if (const auto held = edited_of(id)) held->adopt(change);
         adopt(*attributes);
       });
 }

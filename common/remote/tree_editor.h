@@ -60,6 +60,8 @@ class WritableFile {
   /// The size and time that the server has now.
   virtual void stat(const RequestContext& context,
                     std::function<void(const Error* error, const Entry& entry)> done) = 0;
+  /// The path leads to another file from now on, or to none: only what is open already is used.
+  virtual void forget_name() = 0;
   /// Lets go of the file on the server and tells whether all went well. It may still be used after:
   /// it is then opened anew.
   virtual void close(const RequestContext& context, Done done) = 0;
@@ -70,6 +72,7 @@ struct WriteMode {
   bool create = false;
   bool exclusive = false;  ///< Error{AlreadyExists} if it exists
   bool truncate = false;
+  bool read_only = false;     ///< to hold on to a file that is about to lose its name
   std::uint32_t mode = 0666;  ///< permission bits of a new file
 };
 

@@ -30,7 +30,7 @@ std::shared_ptr<WritableFile> SftpEditor::open_for_writing(const RemotePath& pat
                                                            const WriteMode& mode,
                                                            const RequestContext& context) {
   const std::string on_server = paths_.on_server(path);
-  std::uint32_t flags = kSftpRead | kSftpWrite;
+  std::uint32_t flags = mode.read_only ? kSftpRead : kSftpRead | kSftpWrite;
   std::uint32_t first_flags = flags;
   if (mode.create) first_flags |= kSftpCreate;
   if (mode.exclusive) first_flags |= kSftpExclusive;
@@ -42,7 +42,7 @@ std::shared_ptr<WritableFile> SftpEditor::open_for_writing(const RemotePath& pat
     handle = client_->open(on_server, first_flags, attributes, client_->best_place(), context);
   } catch (const Error& error) {
     if (mode.exclusive) explain(error, on_server, context);
-    if (error.kind() != ErrorKind::PermissionDenied) throw;
+    if (error.kind() != ErrorKind::PermissionDenied || mode.read_only) throw;
     // A file that may be written, but not read.
     flags = kSftpWrite;
     first_flags &= ~static_cast<std::uint32_t>(kSftpRead);

@@ -20,7 +20,23 @@ void SftpHandles::add(std::shared_ptr<SftpHandle> handle) {
   slots_[handle->place().connection].handle = std::move(handle);
 }
 
-void SftpHandles::use_best(Use use) { use_at(client_->best_place(), std::move(use)); }
+void SftpHandles::forget_name() {
+  const std::lock_guard lock(mutex_);
+  has_name_ = false;
+}
+
+void SftpHandles::use_best(Use use) {
+  std::shared_ptr<SftpHandle> handle;
+  bool has_name = true;
+  {
+    const std::lock_guard lock(mutex_);
+    has_name = has_name_;
+    if (!has_name) handle = find_alive();
+  }
+  if (has_name) return use_at(client_->best_place(), std::move(use));
+  const Error gone(ErrorKind::NotFound, path_ + ": is gone");
+  use(handle ? nullptr : &gone, handle);
+}
 
 void SftpHandles::use_any(Use use) {
   std::shared_ptr<SftpHandle> handle;
@@ -29,7 +45,7 @@ void SftpHandles::use_any(Use use) {
     handle = find_alive();
   }
   if (handle) return use(nullptr, handle);
-  use_at(client_->best_place(), std::move(use));
+  use_best(std::move(use));
 }
 
 std::shared_ptr<SftpHandle> SftpHandles::find_alive() const {

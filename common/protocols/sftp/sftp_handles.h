@@ -32,6 +32,8 @@ class SftpHandles : public std::enable_shared_from_this<SftpHandles> {
   void use_best(Use use);
   /// On any connection; one that has the file open, if possible.
   void use_any(Use use);
+  /// From now on nothing is opened any more.
+  void forget_name();
   /// Whether all uses so far were of one handle that is still open, and the next of use_any() is,
   /// too.
   bool is_one() const;
@@ -56,7 +58,9 @@ class SftpHandles : public std::enable_shared_from_this<SftpHandles> {
   std::stop_source stop_;
 
   mutable std::mutex mutex_;
-  std::map<std::uint64_t, Slot> slots_;  // guarded by mutex_; by connection
+  // guarded by mutex_
+  std::map<std::uint64_t, Slot> slots_;  ///< by connection
+  bool has_name_ = true;
 };
 
 }  // namespace red

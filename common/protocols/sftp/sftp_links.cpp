@@ -58,11 +58,24 @@ void SftpLinks::resolve(const RemotePath& directory, std::vector<Entry>& entries
   }
   if (open.empty()) return;
   std::vector<Link> links(open.size());
-  if (policy_ == Policy::KeepInside) read_targets(directory, open, links, context);
+  if (policy_ == Policy::KeepInside && tells_links_truly(context))
+    read_targets(directory, open, links, context);
   if (!open.empty()) follow(directory, open, links, context);
   std::erase_if(entries, [](const Entry& entry) {
     return entry.kind == EntryKind::Symlink && entry.link_target.empty();
   });
+}
+
+/// ProFTPD answers with a path that it has made of the text, and not the one where the link leads.
+bool SftpLinks::tells_links_truly(const RequestContext& context) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (tells_links_truly_) return *tells_links_truly_;
+  }
+  const bool is_true = client_->connect(context).banner.find("mod_sftp") == std::string::npos;
+  const std::lock_guard lock(mutex_);
+  tells_links_truly_ = is_true;
+  return is_true;
 }
 
 /// Links whose text tells that they stay inside need no more; they are taken off the lists.

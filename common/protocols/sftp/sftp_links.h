@@ -42,6 +42,7 @@ class SftpLinks {
     std::optional<Error> error;
   };
 
+  bool tells_links_truly(const RequestContext& context);
   void read_targets(const RemotePath& directory, std::vector<Entry*>& entries,
                     std::vector<Link>& links, const RequestContext& context);
   std::optional<std::string> safe_target(const RemotePath& directory, const std::string& target,
@@ -62,6 +63,7 @@ class SftpLinks {
 
   mutable std::mutex mutex_;
   // guarded by mutex_
+  std::optional<bool> tells_links_truly_;         ///< once asked
   std::string real_root_;                         ///< empty until asked for; constant afterwards
   std::map<RemotePath, std::string> real_paths_;  ///< of directories that are shown for links
 };

@@ -24,6 +24,7 @@ class SftpWritableFile final : public WritableFile,
   void sync(const RequestContext& context, Done done) override;
   void stat(const RequestContext& context,
             std::function<void(const Error* error, const Entry& entry)> done) override;
+  void forget_name() override { handles_->forget_name(); }
   void close(const RequestContext& context, Done done) override;
 
  private:
