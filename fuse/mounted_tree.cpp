@@ -293,7 +293,6 @@ void MountedTree::store_stat(NodeId directory, const std::string& name,
 
 void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply reply) {
   std::shared_ptr<DirectoryListing> listing;
-  RemotePath path;
   {
     const std::lock_guard lock(mutex_);
     Node& node = node_at(directory);
@@ -306,28 +305,43 @@ void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply
       if (!state.is_loading) state.changes_when_asked = state.changes;
       state.waiting.push_back(std::move(reply));
       if (std::exchange(state.is_loading, true)) return;
-      path = path_of(directory);
     }
   }
   if (listing) {
     reply(nullptr, std::move(listing));
     return;
   }
-  fetch_listing(directory, path, priority);
+  fetch_listing(directory, priority);
 }
 
-void MountedTree::fetch_listing(NodeId directory, const RemotePath& path, Priority priority) {
-  const bool submitted = run_on_worker(priority, [this, directory, path, priority] {
+void MountedTree::fetch_listing(NodeId directory, Priority priority) {
+  RemotePath path;
+  std::uint64_t moves = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    path = path_of(directory);
+    moves = directory_moves_;
+  }
+  const bool submitted = run_on_worker(priority, [this, directory, path, moves, priority] {
+    std::vector<Entry> entries;
+    std::optional<Error> failure;
     try {
-      listing_loaded(directory, nullptr, store_->list(path, context(priority)));
+      entries = store_->list(path, context(priority));
     } catch (...) {
-      const Error error = current_exception_as_error();
-      listing_loaded(directory, &error, {});
+      failure = current_exception_as_error();
     }
+    // Another directory may have got the path meanwhile.
+    if (has_moved(directory, moves)) return fetch_listing(directory, priority);
+    listing_loaded(directory, failure ? &*failure : nullptr, std::move(entries));
   });
   if (submitted) return;
   const Error error(ErrorKind::Cancelled, "the mount is being ended");
   listing_loaded(directory, &error, {});
+}
+
+bool MountedTree::has_moved(NodeId directory, std::uint64_t moves) const {
+  const std::lock_guard lock(mutex_);
+  return directory_moves_ != moves && nodes_.contains(directory);
 }
 
 void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vector<Entry> entries) {
@@ -486,7 +500,6 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
 /// Whoever makes one file after the other asks for names that do not exist: with a fresh listing
 /// the answer needs no round trip.
 void MountedTree::refresh_ahead(NodeId directory) {
-  RemotePath path;
   {
     const std::lock_guard lock(mutex_);
     const auto found = nodes_.find(directory);
@@ -499,9 +512,8 @@ void MountedTree::refresh_ahead(NodeId directory) {
                         now + options_.attribute_lifetime / 2 > state.listing->valid_until();
     if (!is_due || std::exchange(state.is_loading, true)) return;
     state.changes_when_asked = state.changes;
-    path = path_of(directory);
   }
-  fetch_listing(directory, path, Priority::Background);
+  fetch_listing(directory, Priority::Background);
 }
 
 bool MountedTree::is_better_asked_alone(NodeId directory) {

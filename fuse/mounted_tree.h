@@ -196,7 +196,8 @@ class MountedTree {
 
   // Without it:
   void load_listing(NodeId directory, Priority priority, ListingReply reply);
-  void fetch_listing(NodeId directory, const RemotePath& path, Priority priority);
+  void fetch_listing(NodeId directory, Priority priority);
+  bool has_moved(NodeId directory, std::uint64_t moves) const;
   void list_ahead(NodeId directory);
   void refresh_ahead(NodeId directory);
   bool is_better_asked_alone(NodeId directory);
@@ -251,6 +252,7 @@ class MountedTree {
   /// Names whose node has another number than the name would give it.
   std::map<std::pair<NodeId, std::string>, NodeId> aliases_;
   std::vector<std::weak_ptr<EditedFile>> edited_files_;
+  std::uint64_t directory_moves_ = 0;  ///< renames of directories
   /// Directories that were listed before anybody asked: each is held as if looked up once.
   std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;
 };

@@ -180,6 +180,7 @@ void MountedTree::hold_on_to_all(NodeId directory, const std::string& name) {
 void MountedTree::move_node(NodeId id, NodeId directory, const std::string& name) {
   Node& node = node_at(id);
   aliases_.erase({node.parent, node.name});
+  if (node.kind == EntryKind::Directory) ++directory_moves_;
   const NodeId old_parent = node.parent;
   --node_at(old_parent).children;
   ++node_at(directory).children;
