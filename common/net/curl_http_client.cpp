@@ -30,9 +30,7 @@ CurlHttpClient::CurlHttpClient(const HttpClientOptions& options, int half)
           false)),
       multiplexing_(std::make_shared<CurlLoop>(with_connections(options, half), true)) {}
 
-CurlHttpClient::~CurlHttpClient() { stop(); }
-
-void CurlHttpClient::stop() {
+CurlHttpClient::~CurlHttpClient() {
   multiplexing_->stop();
   serial_->stop();
 }

@@ -25,7 +25,6 @@ class CurlHttpClient final : public HttpClient {
 
   void start(HttpRequest request, std::shared_ptr<HttpSink> sink,
              const RequestContext& context) override;
-  void stop() override;
 
  private:
   CurlHttpClient(const HttpClientOptions& options, int half);

@@ -103,10 +103,6 @@ class HttpClient {
   /// Starts an exchange and returns at once. `sink` is kept until its finish() has returned.
   virtual void start(HttpRequest request, std::shared_ptr<HttpSink> sink,
                      const RequestContext& context) = 0;
-
-  /// Ends everything that runs; when it returns, unless it is called by a sink, the client's
-  /// threads have ended. Nothing may be started after.
-  virtual void stop() = 0;
 };
 
 struct HttpResponse {

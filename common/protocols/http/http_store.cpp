@@ -68,8 +68,6 @@ HttpStore::HttpStore(HttpAccess access, std::shared_ptr<HttpClient> client)
       lister_(client_),
       uploader_(client_, access_) {}
 
-HttpStore::~HttpStore() { client_->stop(); }
-
 std::optional<Entry> HttpStore::stat(const RemotePath& path, const RequestContext& context) {
   const Url url = paths_.file(path);
   const HttpResponseHead head = fetch_head(url, context);

@@ -18,9 +18,6 @@ class HttpStore final : public RemoteStore {
   /// No I/O. The client must have been made with the options of the access data.
   HttpStore(HttpAccess access, std::shared_ptr<HttpClient> client);
 
-  /// Ends the client: it must not end on a thread of its own, beside the end of the process.
-  ~HttpStore() override;
-
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override;
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override;
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override;
