@@ -112,6 +112,7 @@ void SftpEditor::rename(const RemotePath& from, const RemotePath& to, bool repla
   if (existing) {
     const auto entry = to_entry({}, *existing);
     if (entry && entry->kind == EntryKind::Directory) {
+      if (!client_->list(target, context).empty()) throw Error::local_io(ENOTEMPTY, target);
       client_->remove_directory(target, context);
     } else {
       client_->remove(target, context);
