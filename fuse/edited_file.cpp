@@ -27,10 +27,6 @@ std::chrono::milliseconds pause_after(int tries) {
   return std::chrono::milliseconds(pick(random));
 }
 
-FileTime wall_clock() {
-  return std::chrono::time_point_cast<FileTime::duration>(std::chrono::system_clock::now());
-}
-
 }  // namespace
 
 EditedFile::EditedFile(std::shared_ptr<WritableFile> file, std::uint64_t size, FileTime modified,
@@ -64,7 +60,10 @@ bool EditedFile::has_unsent() const {
 }
 
 void EditedFile::give_up() {
-  if (!has_unsent()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(is_given_up_, true) || (queue_.empty() && in_flight_.empty())) return;
+  }
   environment_.on_loss(
       Error(ErrorKind::TimedOut, "the mount ended before the server had all of it"));
 }
@@ -150,14 +149,16 @@ void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
     }
   }
   std::vector<Done> ended;
+  bool is_news = false;
   {
     const std::lock_guard lock(mutex_);
+    is_news = error != nullptr && !is_given_up_;
     std::erase(in_flight_, piece);
     in_flight_bytes_ -= piece->bytes.size();
     if (error != nullptr) loss_ = *error;
     collect_ended(ended);
   }
-  if (error != nullptr) environment_.on_loss(*error);
+  if (is_news) environment_.on_loss(*error);
   send_more();
   for (const Done& done : ended) done(nullptr);
 }

@@ -60,7 +60,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void adopt(const FileChange& change);
   /// See WritableFile::forget_name().
   void forget_name() { file_->forget_name(); }
-  /// The mount ends: what has not been sent is lost.
+  /// The mount ends: what has not been sent is told as lost, once.
   void give_up();
   /// Whether the server has not yet acknowledged everything.
   bool has_unsent() const;
@@ -110,6 +110,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   std::vector<Done> writers_;                          ///< wait for room
   std::list<std::pair<std::uint64_t, Done>> waiting_;  ///< for all pieces up to that number
   std::optional<Error> loss_;                          ///< not yet reported
+  bool is_given_up_ = false;
 };
 
 }  // namespace red

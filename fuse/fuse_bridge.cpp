@@ -34,14 +34,13 @@ constexpr unsigned kMaxThreads = 8;
 // The kernel's default of 12 would cap its own reading ahead at 12 requests for the whole mount.
 constexpr unsigned kMaxBackground = 256;
 constexpr unsigned kCongestionThreshold = 192;
-constexpr unsigned kPermissionBits = 07777;
 constexpr unsigned kBlockUnit = 4096;
 constexpr unsigned kMaxName = 255;
 // A worker answers in time by itself; this is for the one that does not come to its turn.
 constexpr std::chrono::seconds kGrace{2};
 constexpr std::chrono::milliseconds kDyingCheck{100};
 // What a killed program has written goes out after the mount is gone. umount-dir waits longer.
-constexpr std::chrono::seconds kFlushLimit{2};
+constexpr std::chrono::milliseconds kFlushLimit{1500};
 constexpr int kWakeSignal = SIGUSR2;
 
 /// Whether a thread has a fatal signal pending. The kernel tells a file system of any signal, once;
@@ -148,6 +147,7 @@ class FuseSession::Impl {
                       const OpenDirectory& directory, bool with_attributes);
   /// The answer to what makes or finds a name: a counted lookup.
   MountedTree::AttributesReply entry_reply(const std::shared_ptr<Request>& pending);
+  MountedTree::AttributesReply attributes_reply(const std::shared_ptr<Request>& pending) const;
   static MountedTree::Done plain_reply(const std::shared_ptr<Request>& pending);
   std::size_t add_entry(fuse_req_t request, char* buffer, std::size_t size, off_t next,
                         const OpenDirectory& directory, std::size_t position, bool with_attributes);
@@ -524,6 +524,20 @@ MountedTree::AttributesReply FuseSession::Impl::entry_reply(
   };
 }
 
+MountedTree::AttributesReply FuseSession::Impl::attributes_reply(
+    const std::shared_ptr<Request>& pending) const {
+  return [this, pending](const Error* error, const Attributes& attributes) {
+    if (error != nullptr) {
+      pending->answer_error(errno_of(*error));
+    } else if (pending->claim()) {
+      const struct stat found = stat_of(attributes);
+      fuse_reply_attr(pending->get(), &found,
+                      std::chrono::duration<double>(attributes.valid_for).count());
+      pending->answered();
+    }
+  };
+}
+
 MountedTree::Done FuseSession::Impl::plain_reply(const std::shared_ptr<Request>& pending) {
   return [pending](const Error* error) {
     pending->answer_error(error == nullptr ? 0 : errno_of(*error));
@@ -550,17 +564,7 @@ void FuseSession::Impl::on_forget_multi(fuse_req_t request, std::size_t count,
 
 void FuseSession::Impl::on_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
-    self.tree_.get_attributes(
-        node, [&self, pending](const Error* error, const Attributes& attributes) {
-          if (error != nullptr) {
-            pending->answer_error(errno_of(*error));
-          } else if (pending->claim()) {
-            const struct stat found = self.stat_of(attributes);
-            fuse_reply_attr(pending->get(), &found,
-                            std::chrono::duration<double>(attributes.valid_for).count());
-            pending->answered();
-          }
-        });
+    self.tree_.get_attributes(node, self.attributes_reply(pending));
   });
 }
 
@@ -617,24 +621,16 @@ void FuseSession::Impl::on_setattr(fuse_req_t request, fuse_ino_t node, struct s
     if ((which & FUSE_SET_ATTR_MODE) != 0) change.mode = wanted->st_mode & kPermissionBits;
     if ((which & FUSE_SET_ATTR_SIZE) != 0)
       change.size = static_cast<std::uint64_t>(wanted->st_size);
-    if ((which & FUSE_SET_ATTR_MTIME_NOW) != 0) {
-      change.modified =
-          std::chrono::time_point_cast<FileTime::duration>(std::chrono::system_clock::now());
-    } else if ((which & FUSE_SET_ATTR_MTIME) != 0) {
-      change.modified = FileTime(std::chrono::seconds(wanted->st_mtim.tv_sec) +
-                                 std::chrono::nanoseconds(wanted->st_mtim.tv_nsec));
-    }
-    const auto reply = [&self, pending](const Error* error, const Attributes& attributes) {
-      if (error != nullptr) {
-        pending->answer_error(errno_of(*error));
-      } else if (pending->claim()) {
-        const struct stat found = self.stat_of(attributes);
-        fuse_reply_attr(pending->get(), &found,
-                        std::chrono::duration<double>(attributes.valid_for).count());
-        pending->answered();
-      }
+    const auto time_of = [&](int set, int set_now,
+                             const timespec& time) -> std::optional<FileTime> {
+      if ((which & set_now) != 0) return wall_clock();
+      if ((which & set) == 0) return std::nullopt;
+      return FileTime(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
     };
-    const bool changes = change.mode || change.size || change.modified;
+    change.modified = time_of(FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, wanted->st_mtim);
+    change.accessed = time_of(FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, wanted->st_atim);
+    const bool changes = change.mode || change.size || change.modified || change.accessed;
+    const auto reply = self.attributes_reply(pending);
     changes ? self.tree_.change(node, change, reply) : self.tree_.get_attributes(node, reply);
   });
 }

@@ -39,7 +39,6 @@ using namespace std::chrono_literals;
 constexpr auto kReadyLimit = 35s;
 // Others may change what is writable here at any moment.
 constexpr auto kWritableLifetime = 1s;
-constexpr auto kFlushLimit = 1500ms;
 constexpr auto kListingLimit = 5s;
 // A daemon that is asked to stop ends by force after 2.5 s.
 constexpr auto kEndLimit = 4s;
@@ -89,11 +88,10 @@ void serve(const MountRequest& request, const fs::path& mount_point, const fs::p
   tree.set_loss_report([&losses](const std::string& path, const Error& error) {
     if (losses) losses->add(path, error);
   });
-  const std::stop_callback end_waiting(monitor.stop_token(), [&tree] {
-    tree.wait_for_writes(kFlushLimit);
-    tree.shut_down();
-  });
-  tree.load_root();
+  {
+    const std::stop_callback end_waiting(monitor.stop_token(), [&tree] { tree.shut_down(); });
+    tree.load_root();
+  }
 
   const FuseOptions fuse_options{request.source, request.allow_other, request.debug};
   FuseSession session(tree, mount_point, fuse_options, [&monitor] { monitor.mounted(); });

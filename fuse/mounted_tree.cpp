@@ -63,6 +63,7 @@ MountedTree::MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const
 MountedTree::~MountedTree() { shut_down(); }
 
 void MountedTree::shut_down() {
+  for (const auto& file : edited_files()) file->give_up();
   stop_.request_stop();
   workers_.stop();
 }
@@ -112,6 +113,7 @@ MountedTree::Node& MountedTree::node_at(NodeId id) {
 
 NodeId MountedTree::number_of(NodeId directory, std::string_view name) const {
   const std::lock_guard lock(mutex_);
+  if (aliases_.empty()) return hash_of(directory, name);
   const auto alias = aliases_.find({directory, std::string(name)});
   return alias == aliases_.end() ? hash_of(directory, name) : alias->second;
 }
@@ -145,8 +147,9 @@ NodeId MountedTree::find_child(NodeId directory, std::string_view name) const {
   const auto is_it = [&](const Node& node) {
     return node.parent == directory && node.name == name && !node.is_unlinked;
   };
-  if (const auto alias = aliases_.find({directory, std::string(name)}); alias != aliases_.end()) {
-    const auto found = nodes_.find(alias->second);
+  if (!aliases_.empty()) {
+    const auto alias = aliases_.find({directory, std::string(name)});
+    const auto found = alias == aliases_.end() ? nodes_.end() : nodes_.find(alias->second);
     if (found != nodes_.end() && is_it(found->second)) return found->first;
   }
   const auto found = nodes_.find(hash_of(directory, name));
@@ -168,6 +171,7 @@ void MountedTree::erase_if_unused(NodeId id) {
         alias != aliases_.end() && alias->second == id) {
       aliases_.erase(alias);
     }
+    opened_.erase(id);
     nodes_.erase(found);
     charge(-kNodeFootprint);
     --node_at(parent).children;
@@ -299,7 +303,6 @@ void MountedTree::load_listing(NodeId directory, Priority priority, ListingReply
     if (!node.directory) throw Error::local_io(ENOTDIR, node.name);
     Directory& state = *node.directory;
     if (state.listing && std::chrono::steady_clock::now() < state.listing->valid_until()) {
-      if (options_.writable) merge_changes(state);
       listing = state.listing;
     } else {
       if (!state.is_loading) state.changes_when_asked = state.changes;
@@ -376,10 +379,6 @@ void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vect
         // It may tell of files as they were before.
         listing->distrust_files();
       }
-      if (options_.writable) {
-        merge_changes(state);
-        listing = state.listing;
-      }
     }
     erase_if_unused(directory);
   }
@@ -387,6 +386,13 @@ void MountedTree::listing_loaded(NodeId directory, const Error* error, std::vect
 }
 
 void MountedTree::open_directory(NodeId directory, ListingReply reply) {
+  if (options_.writable) {
+    reply = [this, directory, reply = std::move(reply)](const Error* error,
+                                                        std::shared_ptr<DirectoryListing> listing) {
+      if (error == nullptr) listing = with_changes(directory, std::move(listing));
+      reply(error, std::move(listing));
+    };
+  }
   load_listing(directory, Priority::Demand, std::move(reply));
   list_ahead(directory);
 }
@@ -732,7 +738,7 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
       Node& node = found->second;
       if (auto edited = being_written(node)) {
         opened.file = add_handle(
-            node, std::make_shared<OpenFile>(std::move(edited), path_of(id).text(), false));
+            id, std::make_shared<OpenFile>(std::move(edited), path_of(id).text(), false));
         opened.keep_page_cache = true;
         lock.unlock();
         reply(nullptr, std::move(opened));
@@ -761,9 +767,9 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
                                  [this, id](const Error& error) { failed(id, error); }});
         content.file = file;
       }
-      opened.file = add_handle(
-          node, std::make_shared<OpenFile>(std::move(file), path.text(),
-                                           options_.keep_cache ? &read_ahead_ : nullptr));
+      opened.file =
+          add_handle(id, std::make_shared<OpenFile>(std::move(file), path.text(),
+                                                    options_.keep_cache ? &read_ahead_ : nullptr));
       opened.keep_page_cache = content.in_page_cache == content.id;
       opened.direct_io = !entry->size || !options_.keep_cache;
       content.in_page_cache = opened.direct_io ? 0 : content.id;

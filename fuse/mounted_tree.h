@@ -40,9 +40,9 @@ struct Attributes {
   std::optional<std::uint32_t> mode;  ///< permission bits, where the protocol has them
 };
 
-/// A RemoteStore as a read-only file system, without FUSE: every call returns at once and answers
-/// through its reply, at once if the answer is known, else from another thread. Every reply is
-/// called exactly once, without any lock held. Null error: success.
+/// A RemoteStore as a file system, read-only unless it has an editor, without FUSE: every call
+/// returns at once and answers through its reply, at once if the answer is known, else from another
+/// thread. Every reply is called exactly once, without any lock held. Null error: success.
 class MountedTree {
  public:
   struct Options {
@@ -185,18 +185,20 @@ class MountedTree {
   void charge(std::int64_t bytes);
   NodeId find_child(NodeId directory, std::string_view name) const;
   std::shared_ptr<EditedFile> being_written(const Node& node) const;
-  void merge_changes(Directory& directory);
-  ChildEntry& name_added(NodeId directory, const std::string& name, EntryKind kind);
+  void name_added(NodeId directory, const std::string& name, EntryKind kind);
   void name_removed(NodeId directory, const std::string& name);
-  void unlink_node(NodeId directory, const std::string& name);
   ChildEntry* known_of(NodeId id);
   void move_node(NodeId id, NodeId directory, const std::string& name);
-  std::shared_ptr<OpenFile> add_handle(Node& node, std::shared_ptr<OpenFile> handle);
+  static bool is_open(const Node& node);
+  std::shared_ptr<OpenFile> add_handle(NodeId id, std::shared_ptr<OpenFile> handle);
+  static void switch_to(Node& node, const std::shared_ptr<EditedFile>& edited);
   RemotePath live_path_of(NodeId id) const;
 
   // Without it:
   void load_listing(NodeId directory, Priority priority, ListingReply reply);
   void fetch_listing(NodeId directory, Priority priority);
+  std::shared_ptr<DirectoryListing> with_changes(NodeId id,
+                                                 std::shared_ptr<DirectoryListing> listing);
   bool has_moved(NodeId directory, std::uint64_t moves) const;
   void list_ahead(NodeId directory);
   void refresh_ahead(NodeId directory);
@@ -213,12 +215,22 @@ class MountedTree {
   void stat_siblings_ahead(NodeId directory, const std::string& name);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
-  std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, std::uint64_t size,
-                                   FileTime modified, const RemotePath& path);
+  std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
+                                   const RemotePath& path);
   Opened start_editing(NodeId node, std::shared_ptr<EditedFile> edited, const RemotePath& path);
   std::shared_ptr<EditedFile> edited_of(NodeId id) const;
   void hold_on_to(NodeId id, const RemotePath& path, bool loses_name);
   void hold_on_to_all(NodeId directory, const std::string& name);
+  std::shared_ptr<EditedFile> open_held(const RemotePath& path);
+  std::vector<std::shared_ptr<EditedFile>> edited_files() const;
+  RemotePath path_of_child(NodeId directory, const std::string& name) const;
+  NodeId enter_made(NodeId directory, const std::string& name, const Entry& made);
+  Attributes known_attributes_of(NodeId id);
+  void make_entry(NodeId directory, const std::string& name, AttributesReply reply,
+                  std::function<Entry(const RemotePath& path, const RequestContext& limits)> make);
+  void list_as_empty(NodeId directory);
+  void name_moved(NodeId directory, const std::string& name, NodeId new_directory,
+                  const std::string& new_name);
   /// Runs a change on a worker; what it throws becomes the answer.
   void run_change(const RemotePath& path, Done reply, std::function<void()> change);
   void answered(NodeId node, const ReadAnswer& answer);
@@ -252,6 +264,7 @@ class MountedTree {
   /// Names whose node has another number than the name would give it.
   std::map<std::pair<NodeId, std::string>, NodeId> aliases_;
   std::vector<std::weak_ptr<EditedFile>> edited_files_;
+  std::set<NodeId> opened_;            ///< files of a writable tree that have handles
   std::uint64_t directory_moves_ = 0;  ///< renames of directories
   /// Directories that were listed before anybody asked: each is held as if looked up once.
   std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;

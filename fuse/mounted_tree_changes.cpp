@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "common/logging.h"
@@ -14,14 +16,17 @@ Error no_such_file() { return Error::local_io(ESTALE, "a file that is no longer 
 
 void MountedTree::set_loss_report(LossReport report) { loss_report_ = std::move(report); }
 
-void MountedTree::wait_for_writes(Duration limit) {
+std::vector<std::shared_ptr<EditedFile>> MountedTree::edited_files() const {
   std::vector<std::shared_ptr<EditedFile>> files;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& weak : edited_files_) {
-      if (auto file = weak.lock()) files.push_back(std::move(file));
-    }
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : edited_files_) {
+    if (auto file = weak.lock()) files.push_back(std::move(file));
   }
+  return files;
+}
+
+void MountedTree::wait_for_writes(Duration limit) {
+  const auto files = edited_files();
   struct Ended {
     std::mutex mutex;
     std::condition_variable changed;
@@ -36,11 +41,8 @@ void MountedTree::wait_for_writes(Duration limit) {
       ended->changed.notify_all();
     });
   }
-  {
-    std::unique_lock lock(ended->mutex);
-    ended->changed.wait_for(lock, limit, [&] { return ended->left == 0; });
-  }
-  for (const auto& file : files) file->give_up();
+  std::unique_lock lock(ended->mutex);
+  ended->changed.wait_for(lock, limit, [&] { return ended->left == 0; });
 }
 
 // --- what is known of names, with mutex_ held ---
@@ -53,6 +55,10 @@ RemotePath MountedTree::live_path_of(NodeId id) const {
   return path_of(id);
 }
 
+bool MountedTree::is_open(const Node& node) {
+  return std::ranges::any_of(node.handles, [](const auto& weak) { return !weak.expired(); });
+}
+
 std::shared_ptr<EditedFile> MountedTree::being_written(const Node& node) const {
   auto edited = node.edited.lock();
   if (!edited) return nullptr;
@@ -63,19 +69,26 @@ std::shared_ptr<EditedFile> MountedTree::being_written(const Node& node) const {
   return has_writer || edited->has_unsent() ? edited : nullptr;
 }
 
-std::shared_ptr<OpenFile> MountedTree::add_handle(Node& node, std::shared_ptr<OpenFile> handle) {
+std::shared_ptr<OpenFile> MountedTree::add_handle(NodeId id, std::shared_ptr<OpenFile> handle) {
   if (options_.writable) {
-    std::erase_if(node.handles, [](const auto& weak) { return weak.expired(); });
-    node.handles.push_back(handle);
+    auto& handles = node_at(id).handles;
+    std::erase_if(handles, [](const auto& weak) { return weak.expired(); });
+    handles.push_back(handle);
+    opened_.insert(id);
   }
   return handle;
 }
 
-/// Readers of a directory get one listing with everything in it.
-void MountedTree::merge_changes(Directory& directory) {
-  if (!directory.listing || (directory.unlisted.empty() && directory.removed.empty())) return;
+/// Readers of a directory get one listing with everything in it; lookups do without.
+std::shared_ptr<DirectoryListing> MountedTree::with_changes(
+    NodeId id, std::shared_ptr<DirectoryListing> listing) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end() || found->second.directory->listing != listing) return listing;
+  Directory& directory = *found->second.directory;
+  if (directory.unlisted.empty() && directory.removed.empty()) return listing;
   auto merged = std::make_shared<DirectoryListing>(
-      *directory.listing, directory.unlisted,
+      *listing, directory.unlisted,
       [&](const std::string& name) { return directory.removed.contains(name); });
   // A listing that is under way may not have them.
   if (!directory.is_loading) {
@@ -83,40 +96,35 @@ void MountedTree::merge_changes(Directory& directory) {
     directory.removed.clear();
   }
   charge(static_cast<std::int64_t>(merged->footprint()) -
-         static_cast<std::int64_t>(directory.listing->footprint()));
-  directory.listing = std::move(merged);
+         static_cast<std::int64_t>(listing->footprint()));
+  directory.listing = merged;
+  return merged;
 }
 
-ChildEntry& MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
+/// Nothing is known of it yet but its kind.
+void MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
   Directory& state = *node_at(directory).directory;
   ++state.changes;
   state.absent.erase(name);
-  ChildEntry& entry = state.unlisted[name];
-  entry = ChildEntry{};
+  ChildEntry entry;
   entry.name = name;
   entry.kind = kind;
-  entry.modified = std::chrono::time_point_cast<FileTime::duration>(
-      std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
-  entry.valid_until = std::chrono::steady_clock::now() + options_.attribute_lifetime;
-  return entry;
+  state.unlisted.insert_or_assign(name, std::move(entry));
 }
 
+/// Whoever has it open keeps it, with its attributes.
 void MountedTree::name_removed(NodeId directory, const std::string& name) {
+  if (const NodeId id = find_child(directory, name); id != 0) {
+    Node& node = node_at(id);
+    if (const ChildEntry* entry = entry_of(directory, name)) node.last_known = *entry;
+    node.is_unlinked = true;
+    aliases_.erase({directory, name});
+  }
   Directory& state = *node_at(directory).directory;
   ++state.changes;
   state.unlisted.erase(name);
   if (state.listing && state.listing->find(name)) state.removed.insert(name);
   state.absent[name] = std::chrono::steady_clock::now() + options_.attribute_lifetime;
-}
-
-/// Before name_removed(): whoever has it open keeps it, with its attributes.
-void MountedTree::unlink_node(NodeId directory, const std::string& name) {
-  const NodeId id = find_child(directory, name);
-  if (id == 0) return;
-  Node& node = node_at(id);
-  if (const ChildEntry* entry = entry_of(directory, name)) node.last_known = *entry;
-  node.is_unlinked = true;
-  aliases_.erase({directory, name});
 }
 
 std::shared_ptr<EditedFile> MountedTree::edited_of(NodeId id) const {
@@ -133,29 +141,41 @@ void MountedTree::hold_on_to(NodeId id, const RemotePath& path, bool loses_name)
   {
     const std::lock_guard lock(mutex_);
     const auto found = nodes_.find(id);
-    if (found == nodes_.end() || found->second.kind != EntryKind::File) return;
-    const bool is_open = std::ranges::any_of(found->second.handles,
-                                             [](const auto& weak) { return !weak.expired(); });
-    if (!is_open) return;
+    if (found == nodes_.end() || !is_open(found->second)) return;
     edited = found->second.edited.lock();
   }
   if (!edited) {
-    const RequestContext limits = context(Priority::Demand);
-    WriteMode mode;
-    mode.read_only = true;
-    auto file = store_->editor()->open_for_writing(path, mode, limits);
-    const auto now = store_->stat(path, limits);
-    edited = edit(std::move(file), now ? now->size.value_or(0) : 0,
-                  now ? now->modified.value_or(mounted_at_) : mounted_at_, path);
+    edited = open_held(path);
+    if (!edited) return;
     const std::lock_guard lock(mutex_);
     const auto node = nodes_.find(id);
     if (node == nodes_.end()) return;
-    node->second.edited = edited;
-    for (const auto& weak : node->second.handles) {
-      if (const auto handle = weak.lock()) handle->switch_to(edited);
-    }
+    switch_to(node->second, edited);
   }
   if (loses_name) edited->forget_name();
+}
+
+/// Null if it cannot be opened: that is no reason to refuse a change, and its readers then get an
+/// error.
+std::shared_ptr<EditedFile> MountedTree::open_held(const RemotePath& path) {
+  const RequestContext limits = context(Priority::Demand);
+  WriteMode mode;
+  mode.read_only = true;
+  try {
+    auto file = store_->editor()->open_for_writing(path, mode, limits);
+    return edit(std::move(file), store_->stat(path, limits).value_or(Entry{}), path);
+  } catch (const Error& error) {
+    log(LogLevel::Info, "holding on to " + path.text() + ": " + error.message());
+    return nullptr;
+  }
+}
+
+/// All that have the file open see from now on what is written, or what they held on to.
+void MountedTree::switch_to(Node& node, const std::shared_ptr<EditedFile>& edited) {
+  node.edited = edited;
+  for (const auto& weak : node.handles) {
+    if (const auto handle = weak.lock()) handle->switch_to(edited);
+  }
 }
 
 /// The same for all files that a name leads to.
@@ -165,13 +185,11 @@ void MountedTree::hold_on_to_all(NodeId directory, const std::string& name) {
     const std::lock_guard lock(mutex_);
     const NodeId top = find_child(directory, name);
     if (top == 0) return;
-    for (const auto& [id, node] : nodes_) {
-      if (node.handles.empty() || node.is_unlinked) continue;
-      for (NodeId at = id; at != kRootNode; at = nodes_.at(at).parent) {
-        if (at != top) continue;
-        open.emplace_back(id, path_of(id));
-        break;
-      }
+    for (const NodeId id : opened_) {
+      if (nodes_.at(id).is_unlinked) continue;
+      NodeId at = id;
+      while (at != kRootNode && at != top) at = nodes_.at(at).parent;
+      if (at == top) open.emplace_back(id, path_of(id));
     }
   }
   for (const auto& [id, path] : open) hold_on_to(id, path, true);
@@ -180,7 +198,6 @@ void MountedTree::hold_on_to_all(NodeId directory, const std::string& name) {
 void MountedTree::move_node(NodeId id, NodeId directory, const std::string& name) {
   Node& node = node_at(id);
   aliases_.erase({node.parent, node.name});
-  if (node.kind == EntryKind::Directory) ++directory_moves_;
   const NodeId old_parent = node.parent;
   --node_at(old_parent).children;
   ++node_at(directory).children;
@@ -188,46 +205,48 @@ void MountedTree::move_node(NodeId id, NodeId directory, const std::string& name
   node.name = name;
   aliases_[{directory, name}] = id;
   // What is opened from now on is opened by its new path.
-  for (auto& [other, each] : nodes_) {
-    if (each.content) each.content->file.reset();
+  if (node.kind == EntryKind::Directory) {
+    ++directory_moves_;
+    for (auto& [other, each] : nodes_) {
+      if (each.content) each.content->file.reset();
+    }
+  } else if (node.content) {
+    node.content->file.reset();
   }
   erase_if_unused(old_parent);
 }
 
 // --- files ---
 
-std::shared_ptr<EditedFile> MountedTree::edit(std::shared_ptr<WritableFile> file,
-                                              std::uint64_t size, FileTime modified,
+std::shared_ptr<EditedFile> MountedTree::edit(std::shared_ptr<WritableFile> file, const Entry& now,
                                               const RemotePath& path) {
-  EditedFile::Environment environment{
-      timer_, options_.request_limit, stop_.get_token(), [this, path](const Error& error) {
-        log(LogLevel::Error, "writing " + path.text() + ": " + error.message());
-        if (loss_report_) loss_report_(path.text(), error);
-      }};
-  auto edited =
-      std::make_shared<EditedFile>(std::move(file), size, modified, std::move(environment));
+  // A loss may still be told while the tree goes away.
+  auto report = [report = loss_report_, path](const Error& error) {
+    log(LogLevel::Error, "writing " + path.text() + ": " + error.message());
+    if (report) report(path.text(), error);
+  };
+  auto edited = std::make_shared<EditedFile>(
+      std::move(file), now.size.value_or(0), now.modified.value_or(mounted_at_),
+      EditedFile::Environment{timer_, options_.request_limit, stop_.get_token(),
+                              std::move(report)});
   const std::lock_guard lock(mutex_);
   std::erase_if(edited_files_, [](const auto& weak) { return weak.expired(); });
   edited_files_.push_back(edited);
   return edited;
 }
 
-/// All that have the file open see from now on what is written.
 MountedTree::Opened MountedTree::start_editing(NodeId id, std::shared_ptr<EditedFile> edited,
                                                const RemotePath& path) {
   Opened opened;
   const std::lock_guard lock(mutex_);
   Node& node = node_at(id);
-  node.edited = edited;
-  for (const auto& weak : node.handles) {
-    if (const auto handle = weak.lock()) handle->switch_to(edited);
-  }
+  switch_to(node, edited);
   if (node.content) {
     node.content->id = 0;
     node.content->in_page_cache = 0;
     node.content->file.reset();
   }
-  opened.file = add_handle(node, std::make_shared<OpenFile>(std::move(edited), path.text(), true));
+  opened.file = add_handle(id, std::make_shared<OpenFile>(std::move(edited), path.text(), true));
   return opened;
 }
 
@@ -267,9 +286,7 @@ void MountedTree::open_for_writing(NodeId id, bool truncate, OpenReply reply) {
           if (!found || found->kind != EntryKind::File) throw no_such_file();
           now = *found;
         }
-        auto edited_file =
-            edit(std::move(file), now.size.value_or(0), now.modified.value_or(mounted_at_), path);
-        *opened = start_editing(id, std::move(edited_file), path);
+        *opened = start_editing(id, edit(std::move(file), now, path), path);
       });
 }
 
@@ -278,6 +295,7 @@ void MountedTree::released(NodeId id) {
   const auto found = nodes_.find(id);
   if (found == nodes_.end()) return;
   Node& node = found->second;
+  if (!is_open(node)) opened_.erase(id);
   const auto edited = node.edited.lock();
   if (!edited || node.is_unlinked) return;
   ++nodes_.at(node.parent).directory->changes;
@@ -311,13 +329,43 @@ void MountedTree::run_change(const RemotePath& path, Done reply, std::function<v
   (*shared_reply)(&error);
 }
 
+RemotePath MountedTree::path_of_child(NodeId directory, const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  return live_path_of(directory).child(name);
+}
+
+/// What has been made on the server is known here from now on. Counts one lookup.
+NodeId MountedTree::enter_made(NodeId directory, const std::string& name, const Entry& made) {
+  const std::lock_guard lock(mutex_);
+  name_added(directory, name, made.kind);
+  store_stat(directory, name, made);
+  const NodeId id = find_or_add_child(directory, name, made.kind);
+  ++node_at(id).lookups;
+  return id;
+}
+
+Attributes MountedTree::known_attributes_of(NodeId id) {
+  const std::lock_guard lock(mutex_);
+  return attributes_of(id);
+}
+
+/// `make` makes the name on the server, on a worker, and tells what it is.
+void MountedTree::make_entry(
+    NodeId directory, const std::string& name, AttributesReply reply,
+    std::function<Entry(const RemotePath& path, const RequestContext& limits)> make) {
+  const RemotePath path = path_of_child(directory, name);
+  const auto attributes = std::make_shared<Attributes>();
+  run_change(
+      path, [attributes, reply](const Error* error) { reply(error, *attributes); },
+      [this, directory, name, path, attributes, make = std::move(make)] {
+        const Entry made = make(path, context(Priority::Demand));
+        *attributes = known_attributes_of(enter_made(directory, name, made));
+      });
+}
+
 void MountedTree::create(NodeId directory, const std::string& name, const WriteMode& mode,
                          CreateReply reply) {
-  RemotePath path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = live_path_of(directory).child(name);
-  }
+  const RemotePath path = path_of_child(directory, name);
   struct Made {
     Attributes attributes;
     Opened opened;
@@ -334,168 +382,119 @@ void MountedTree::create(NodeId directory, const std::string& name, const WriteM
         Entry now;
         now.size = 0;
         now.mode = mode.mode;
+        now.modified = wall_clock();
         if (!mode.exclusive && !mode.truncate) {
           // Somebody else may have made it first.
           if (const auto found = store_->stat(path, limits)) now = *found;
         }
-        NodeId id = 0;
-        {
-          const std::lock_guard lock(mutex_);
-          ChildEntry& entry = name_added(directory, name, EntryKind::File);
-          entry.size = now.size.value_or(0);
-          entry.mode = static_cast<std::uint16_t>(now.mode.value_or(0644));
-          id = find_or_add_child(directory, name, EntryKind::File);
-          ++node_at(id).lookups;
-        }
-        auto edited_file =
-            edit(std::move(file), now.size.value_or(0), now.modified.value_or(mounted_at_), path);
-        made->opened = start_editing(id, std::move(edited_file), path);
-        const std::lock_guard lock(mutex_);
-        made->attributes = attributes_of(id);
+        now.kind = EntryKind::File;
+        const NodeId id = enter_made(directory, name, now);
+        made->opened = start_editing(id, edit(std::move(file), now, path), path);
+        made->attributes = known_attributes_of(id);
       });
 }
 
 void MountedTree::make_directory(NodeId directory, const std::string& name, std::uint32_t mode,
                                  AttributesReply reply) {
-  RemotePath path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = live_path_of(directory).child(name);
-  }
-  const auto attributes = std::make_shared<Attributes>();
-  run_change(
-      path, [attributes, reply](const Error* error) { reply(error, *attributes); },
-      [this, directory, name, mode, path, attributes] {
-        store_->editor()->make_directory(path, mode, context(Priority::Demand));
-        const std::lock_guard lock(mutex_);
-        name_added(directory, name, EntryKind::Directory).mode = static_cast<std::uint16_t>(mode);
-        const NodeId id = find_or_add_child(directory, name, EntryKind::Directory);
-        Node& node = node_at(id);
-        ++node.lookups;
-        node.directory->listing = std::make_shared<DirectoryListing>(
-            std::vector<Entry>{}, mounted_at_,
-            std::chrono::steady_clock::now() + options_.attribute_lifetime);
-        *attributes = attributes_of(id);
-      });
+  // What has just been made is known to be empty.
+  auto enter_empty = [this, reply = std::move(reply)](const Error* error,
+                                                      const Attributes& attributes) {
+    if (error == nullptr) list_as_empty(attributes.node);
+    reply(error, attributes);
+  };
+  make_entry(directory, name, std::move(enter_empty),
+             [this, mode](const RemotePath& path, const RequestContext& limits) {
+               store_->editor()->make_directory(path, mode, limits);
+               Entry made;
+               made.kind = EntryKind::Directory;
+               made.mode = mode;
+               made.modified = wall_clock();
+               return made;
+             });
+}
+
+void MountedTree::list_as_empty(NodeId directory) {
+  const std::lock_guard lock(mutex_);
+  node_at(directory).directory->listing = std::make_shared<DirectoryListing>(
+      std::vector<Entry>{}, mounted_at_,
+      std::chrono::steady_clock::now() + options_.attribute_lifetime);
 }
 
 void MountedTree::make_symlink(NodeId directory, const std::string& name, const std::string& target,
                                AttributesReply reply) {
-  RemotePath path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = live_path_of(directory).child(name);
-  }
-  const auto attributes = std::make_shared<Attributes>();
-  run_change(
-      path, [attributes, reply](const Error* error) { reply(error, *attributes); },
-      [this, directory, name, target, path, attributes] {
-        const RequestContext limits = context(Priority::Demand);
-        store_->editor()->make_symlink(path, target, limits);
-        // Where it leads to decides what it is shown as.
-        const auto found = store_->stat(path, limits);
-        if (!found) {
-          // It would not be shown, and nobody could take it away again.
-          store_->editor()->remove(path, limits);
-          throw Error(
-              ErrorKind::PermissionDenied,
-              path.text() + ": the link would lead out of the mounted directory to nothing");
-        }
-        const std::lock_guard lock(mutex_);
-        name_added(directory, name, found->kind);
-        store_stat(directory, name, found);
-        const NodeId id = find_or_add_child(directory, name, found->kind);
-        ++node_at(id).lookups;
-        *attributes = attributes_of(id);
-      });
+  make_entry(directory, name, std::move(reply),
+             [this, target](const RemotePath& path, const RequestContext& limits) {
+               store_->editor()->make_symlink(path, target, limits);
+               // Where it leads to decides what it is shown as.
+               if (auto found = store_->stat(path, limits)) return std::move(*found);
+               // It would not be shown, and nobody could take it away again.
+               store_->editor()->remove(path, limits);
+               throw Error(
+                   ErrorKind::PermissionDenied,
+                   path.text() + ": the link would lead out of the mounted directory to nothing");
+             });
 }
 
 void MountedTree::make_hard_link(NodeId existing, NodeId directory, const std::string& name,
                                  AttributesReply reply) {
   RemotePath from;
-  RemotePath path;
   {
     const std::lock_guard lock(mutex_);
     from = live_path_of(existing);
-    path = live_path_of(directory).child(name);
   }
-  const auto attributes = std::make_shared<Attributes>();
-  run_change(
-      path, [attributes, reply](const Error* error) { reply(error, *attributes); },
-      [this, directory, name, from, path, attributes] {
-        const RequestContext limits = context(Priority::Demand);
-        store_->editor()->make_hard_link(from, path, limits);
-        const auto found = store_->stat(path, limits);
-        if (!found) throw Error(ErrorKind::NotFound, path.text() + " does not exist");
-        const std::lock_guard lock(mutex_);
-        name_added(directory, name, found->kind);
-        store_stat(directory, name, found);
-        const NodeId id = find_or_add_child(directory, name, found->kind);
-        ++node_at(id).lookups;
-        *attributes = attributes_of(id);
-      });
+  make_entry(directory, name, std::move(reply),
+             [this, from](const RemotePath& path, const RequestContext& limits) {
+               store_->editor()->make_hard_link(from, path, limits);
+               if (auto found = store_->stat(path, limits)) return std::move(*found);
+               throw Error(ErrorKind::NotFound, path.text() + " does not exist");
+             });
 }
 
 void MountedTree::remove(NodeId directory, const std::string& name, Done reply) {
-  RemotePath path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = live_path_of(directory).child(name);
-  }
+  const RemotePath path = path_of_child(directory, name);
   run_change(path, std::move(reply), [this, directory, name, path] {
     hold_on_to_all(directory, name);
     store_->editor()->remove(path, context(Priority::Demand));
     const std::lock_guard lock(mutex_);
-    unlink_node(directory, name);
     name_removed(directory, name);
   });
 }
 
 void MountedTree::remove_directory(NodeId directory, const std::string& name, Done reply) {
-  RemotePath path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = live_path_of(directory).child(name);
-  }
+  const RemotePath path = path_of_child(directory, name);
   run_change(path, std::move(reply), [this, directory, name, path] {
     store_->editor()->remove_directory(path, context(Priority::Demand));
     const std::lock_guard lock(mutex_);
-    unlink_node(directory, name);
     name_removed(directory, name);
   });
 }
 
 void MountedTree::rename(NodeId directory, const std::string& name, NodeId new_directory,
                          const std::string& new_name, bool replace, Done reply) {
-  RemotePath from;
-  RemotePath to;
-  {
-    const std::lock_guard lock(mutex_);
-    from = live_path_of(directory).child(name);
-    to = live_path_of(new_directory).child(new_name);
-  }
+  const RemotePath from = path_of_child(directory, name);
+  const RemotePath to = path_of_child(new_directory, new_name);
   run_change(from, std::move(reply),
              [this, directory, name, new_directory, new_name, replace, from, to] {
                hold_on_to_all(directory, name);
                hold_on_to_all(new_directory, new_name);
                store_->editor()->rename(from, to, replace, context(Priority::Demand));
-               const std::lock_guard lock(mutex_);
-               const NodeId id = find_child(directory, name);
-               const ChildEntry* known = entry_of(directory, name);
-               ChildEntry moved;
-               if (known != nullptr) moved = *known;
-               if (from == to) return;
-               unlink_node(new_directory, new_name);
-               name_removed(new_directory, new_name);
-               ChildEntry& entry = name_added(new_directory, new_name, moved.kind);
-               const TimePoint valid_until = moved.valid_until;
-               moved.name = new_name;
-               entry = moved;
-               entry.valid_until = known == nullptr ? TimePoint{} : valid_until;
-               name_removed(directory, name);
-               if (id == 0) return;
-               move_node(id, new_directory, new_name);
+               if (from != to) name_moved(directory, name, new_directory, new_name);
              });
+}
+
+void MountedTree::name_moved(NodeId directory, const std::string& name, NodeId new_directory,
+                             const std::string& new_name) {
+  const std::lock_guard lock(mutex_);
+  ChildEntry moved;
+  if (const ChildEntry* known = entry_of(directory, name)) moved = *known;
+  name_removed(new_directory, new_name);
+  name_added(new_directory, new_name, moved.kind);
+  moved.name = new_name;
+  *entry_of(new_directory, new_name) = moved;
+  if (const NodeId id = find_child(directory, name); id != 0) {
+    move_node(id, new_directory, new_name);
+  }
+  name_removed(directory, name);
 }
 
 void MountedTree::change(NodeId id, const FileChange& change, AttributesReply reply) {

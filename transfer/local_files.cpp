@@ -19,7 +19,6 @@ namespace red {
 namespace {
 
 constexpr mode_t kNewFileMode = 0666;
-constexpr mode_t kPermissionBits = 07777;
 constexpr std::size_t kMaxNameLength = 255;  // NAME_MAX of every Linux file system
 constexpr int kMaxLinks = 40;                // as the kernel's own limit (path_resolution(7))
 constexpr std::uint64_t kWritebackStep = 32 << 20;

@@ -9,6 +9,14 @@ namespace red {
 
 using FileTime = std::chrono::sys_time<std::chrono::nanoseconds>;
 
+/// The present, as a file's time.
+inline FileTime wall_clock() {
+  return std::chrono::time_point_cast<FileTime::duration>(std::chrono::system_clock::now());
+}
+
+/// What of st_mode is permissions (inode(7)), set-user-id and its like included.
+inline constexpr std::uint32_t kPermissionBits = 07777;
+
 /// What tells two contents of a file apart (RFC 9110 section 8.8: validators). A field that the
 /// server did not tell is empty.
 struct Version {

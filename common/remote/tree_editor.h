@@ -30,6 +30,7 @@ struct FileChange {
   std::optional<std::uint64_t> size;  ///< bytes; files only
   std::optional<std::uint32_t> mode;  ///< permission bits
   std::optional<FileTime> modified;
+  std::optional<FileTime> accessed;
 };
 
 /// A file of the server that is open for writing. Thread-safe; every call returns at once and

@@ -345,8 +345,6 @@ TEST_P(SshMountLinks, ThatLeadOutAreWhatTheyLeadToOnTheServer) {
 }
 
 TEST_P(SshMountLinks, OfDirectoriesOutsideLeadWhereTheyDoOnTheServer) {
-  // Known deviation: a link that this server resolves wrongly is left out or shown as it says.
-  if (GetParam().name == "ProFtpd") GTEST_SKIP() << "it makes paths of the texts of links";
   link("../outside", "tree/out");
   link("../other/file", "outside/sibling");  // not tree/other/file, where its text would lead
   link("../tree/sub/inner", "outside/back inside");
@@ -363,8 +361,6 @@ TEST_P(SshMountLinks, OfDirectoriesOutsideLeadWhereTheyDoOnTheServer) {
 }
 
 TEST_P(SshMountLinks, NeverLeadToLocalFilesByDetours) {
-  // Known deviation: a link that this server resolves wrongly is left out or shown as it says.
-  if (GetParam().name == "ProFtpd") GTEST_SKIP() << "it makes paths of the texts of links";
   link(".", "tree/top");
   link("..", "tree/sub/top");
   link(server_->path_of("tree"), "tree/absolute top");
@@ -392,8 +388,6 @@ TEST_P(SshMountLinks, NeverLeadToLocalFilesByDetours) {
 }
 
 TEST_P(SshMountLinks, ThatDangleOpenNothing) {
-  // Known deviation: a link that this server resolves wrongly is left out or shown as it says.
-  if (GetParam().name == "ProFtpd") GTEST_SKIP() << "it makes paths of the texts of links";
   link("nowhere", "tree/dangling");
   link("../nowhere", "tree/dangling outside");
   link("../../nowhere", "tree/sub/dangling outside");

@@ -8,8 +8,6 @@
 namespace red {
 namespace {
 
-constexpr std::uint32_t kPermissionBits = 07777;
-
 /// "Failure" is all that version 3 can say of a name that exists, a directory that is not empty …
 bool is_vague(const Error& error) { return error.kind() == ErrorKind::Remote; }
 
@@ -48,12 +46,16 @@ std::shared_ptr<WritableFile> SftpEditor::open_for_writing(const RemotePath& pat
     first_flags &= ~static_cast<std::uint32_t>(kSftpRead);
     handle = client_->open(on_server, first_flags, attributes, client_->best_place(), context);
   }
-  return std::make_shared<SftpWritableFile>(client_, on_server, flags, std::move(handle));
+  const auto made = mode.exclusive ? std::optional(wall_clock()) : std::nullopt;
+  return std::make_shared<SftpWritableFile>(client_, on_server, flags, std::move(handle), made);
 }
 
 void SftpEditor::change(const RemotePath& path, const FileChange& change,
                         const RequestContext& context) {
-  client_->set_attributes(paths_.on_server(path), to_sftp_attributes(change), context);
+  const std::string on_server = paths_.on_server(path);
+  SftpAttributes now;
+  if (needs_other_time(change)) now = client_->stat(on_server, context).value_or(now);
+  client_->set_attributes(on_server, to_sftp_attributes(change, now), context);
 }
 
 void SftpEditor::remove(const RemotePath& path, const RequestContext& context) {

@@ -8,7 +8,6 @@ namespace red {
 namespace {
 
 constexpr std::uint16_t kStandardPort = 22;
-constexpr std::uint32_t kPermissionBits = 07777;
 
 /// SFTP knows no "~": a relative path begins in the home directory.
 std::string without_tilde(std::string_view path) {

@@ -204,6 +204,7 @@ void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>&
     state.gather.begin();
     FileChange change;
     change.modified = upload.attributes.modified;
+    change.accessed = upload.attributes.modified;
     handle->set_attributes(to_sftp_attributes(change), upload.context,
                            [&state](const Error* error) {
                              // Times are an extra: some servers refuse them.

@@ -10,8 +10,6 @@
 namespace red {
 namespace {
 
-constexpr std::uint32_t kPermissionBits = 07777;
-
 /// Collects what is read.
 class Collector final : public SftpReceiver {
  public:
@@ -58,23 +56,35 @@ class AllEnded {
 
 }  // namespace
 
-SftpAttributes to_sftp_attributes(const FileChange& change) {
+std::uint32_t to_sftp_time(FileTime time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, 0xFFFFFFFF));
+}
+
+bool needs_other_time(const FileChange& change) {
+  return change.modified.has_value() != change.accessed.has_value();
+}
+
+SftpAttributes to_sftp_attributes(const FileChange& change, const SftpAttributes& now) {
   SftpAttributes attributes;
   attributes.size = change.size;
   if (change.mode) attributes.mode = *change.mode & kPermissionBits;
-  if (change.modified) {
-    const auto seconds =
-        std::chrono::floor<std::chrono::seconds>(*change.modified).time_since_epoch().count();
-    const auto time = static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, 0xFFFFFFFF));
-    attributes.times = SftpAttributes::Times{time, time};
-  }
+  if (!change.modified && !change.accessed) return attributes;
+  const auto modified = change.modified ? to_sftp_time(*change.modified) : 0;
+  const auto accessed = change.accessed ? to_sftp_time(*change.accessed) : 0;
+  // A server that does not tell the other one gets the same for both.
+  const auto kept = now.times.value_or(SftpAttributes::Times{modified, accessed});
+  attributes.times = SftpAttributes::Times{change.accessed ? accessed : kept.accessed,
+                                           change.modified ? modified : kept.modified};
   return attributes;
 }
 
 SftpWritableFile::SftpWritableFile(std::shared_ptr<SftpClient> client, std::string path,
-                                   std::uint32_t flags, std::shared_ptr<SftpHandle> handle)
+                                   std::uint32_t flags, std::shared_ptr<SftpHandle> handle,
+                                   std::optional<FileTime> made)
     : path_(path),
-      handles_(std::make_shared<SftpHandles>(std::move(client), std::move(path), flags)) {
+      handles_(std::make_shared<SftpHandles>(std::move(client), std::move(path), flags)),
+      accessed_(made) {
   handles_->add(std::move(handle));
 }
 
@@ -96,12 +106,30 @@ void SftpWritableFile::read(ByteRange range, const RequestContext& context, Read
   });
 }
 
+/// Nothing if a time would have to be asked for first.
+std::optional<SftpAttributes> SftpWritableFile::attributes_without_asking(
+    const FileChange& change) {
+  FileChange complete = change;
+  {
+    const std::lock_guard lock(mutex_);
+    if (change.accessed) accessed_ = change.accessed;
+    if (change.modified) complete.accessed = accessed_;
+  }
+  if (needs_other_time(complete)) return std::nullopt;
+  return to_sftp_attributes(complete);
+}
+
 void SftpWritableFile::change(const FileChange& change, const RequestContext& context, Done done) {
-  handles_->use_any([attributes = to_sftp_attributes(change), context, done = std::move(done)](
-                        const Error* error, const std::shared_ptr<SftpHandle>& handle) {
-    if (error != nullptr) return done(error);
-    handle->set_attributes(attributes, context, done);
-  });
+  handles_->use_any(
+      [change, context, done = std::move(done), attributes = attributes_without_asking(change)](
+          const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+        if (error != nullptr) return done(error);
+        if (attributes) return handle->set_attributes(*attributes, context, done);
+        handle->stat(context, [=](const Error* failure, const SftpAttributes& now) {
+          if (failure != nullptr) return done(failure);
+          handle->set_attributes(to_sftp_attributes(change, now), context, done);
+        });
+      });
 }
 
 void SftpWritableFile::sync(const RequestContext& context, Done done) {
