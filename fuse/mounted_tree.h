@@ -229,6 +229,8 @@ class MountedTree {
   void make_entry(NodeId directory, const std::string& name, AttributesReply reply,
                   std::function<Entry(const RemotePath& path, const RequestContext& limits)> make);
   void list_as_empty(NodeId directory);
+  Attributes enter_as_link(NodeId directory, const std::string& name, const std::string& target,
+                           NodeId shown);
   void name_moved(NodeId directory, const std::string& name, NodeId new_directory,
                   const std::string& new_name);
   /// Runs a change on a worker; what it throws becomes the answer.

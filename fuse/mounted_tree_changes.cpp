@@ -422,7 +422,15 @@ void MountedTree::list_as_empty(NodeId directory) {
 
 void MountedTree::make_symlink(NodeId directory, const std::string& name, const std::string& target,
                                AttributesReply reply) {
-  make_entry(directory, name, std::move(reply),
+  // The kernel wants a link, whatever it is shown as when it is looked at again.
+  auto answer_as_link = [this, directory, name, target, reply = std::move(reply)](
+                            const Error* error, Attributes attributes) {
+    if (error == nullptr && attributes.kind != EntryKind::Symlink) {
+      attributes = enter_as_link(directory, name, target, attributes.node);
+    }
+    reply(error, attributes);
+  };
+  make_entry(directory, name, std::move(answer_as_link),
              [this, target](const RemotePath& path, const RequestContext& limits) {
                store_->editor()->make_symlink(path, target, limits);
                // Where it leads to decides what it is shown as.
@@ -433,6 +441,20 @@ void MountedTree::make_symlink(NodeId directory, const std::string& name, const 
                    ErrorKind::PermissionDenied,
                    path.text() + ": the link would lead out of the mounted directory to nothing");
              });
+}
+
+/// In the place of a lookup of `shown`. Not to be believed for any time.
+Attributes MountedTree::enter_as_link(NodeId directory, const std::string& name,
+                                      const std::string& target, NodeId shown) {
+  const std::lock_guard lock(mutex_);
+  Attributes link;
+  link.node = find_or_add_child(directory, name, EntryKind::Symlink);
+  link.kind = EntryKind::Symlink;
+  link.size = target.size();
+  link.modified = wall_clock();
+  ++node_at(link.node).lookups;
+  release_lookups(shown, 1);
+  return link;
 }
 
 void MountedTree::make_hard_link(NodeId existing, NodeId directory, const std::string& name,

@@ -446,8 +446,7 @@ std::string SftpRequests::body_of(const SftpRequest& request) const {
   if (request.type == SftpPacketType::Symlink) {
     // The draft has the new path first. OpenSSH has the target first, and nearly everybody
     // followed; AsyncSSH follows for clients only that call themselves OpenSSH.
-    const bool is_by_draft = server_.banner.find("AsyncSSH") != std::string::npos ||
-                             server_.banner.find("mod_sftp") != std::string::npos;
+    const bool is_by_draft = server_.banner.find("AsyncSSH") != std::string::npos;
     return is_by_draft ? request.tail + request.body : request.body + request.tail;
   }
   if (!request.extension.empty()) body = SftpWriter().string(request.extension).take();
