@@ -200,15 +200,20 @@ void EditedFile::flush(Done done) {
     std::optional<Error> loss;
     {
       const std::lock_guard lock(self->mutex_);
-      loss = std::exchange(self->loss_, std::nullopt);
+      loss = self->loss_;
     }
     done(loss ? &*loss : nullptr);
   });
 }
 
 void EditedFile::sync(Done done) {
-  flush([self = shared_from_this(), done = std::move(done)](const Error* error) {
-    if (error != nullptr) return done(error);
+  after_writes([self = shared_from_this(), done = std::move(done)](const Error*) {
+    std::optional<Error> loss;
+    {
+      const std::lock_guard lock(self->mutex_);
+      loss = std::exchange(self->loss_, std::nullopt);
+    }
+    if (loss) return done(&*loss);
     self->try_repeatedly([self](Done ended) { self->file_->sync(self->context(), ended); }, done);
   });
 }

@@ -47,6 +47,11 @@ Error no_such_entry(const std::string& name) {
 
 }  // namespace
 
+void MountedTree::check_length(const std::string& name) {
+  constexpr std::size_t kMaxName = 255;  // bytes, as statvfs says
+  if (name.size() > kMaxName) throw Error::local_io(ENAMETOOLONG, "a name");
+}
+
 MountedTree::MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const Options& options)
     : options_(options),
       timer_(timer),
@@ -257,6 +262,7 @@ Attributes MountedTree::attributes_of(NodeId id) {
     attributes.modified = node.content->version.modified.value_or(mounted_at_);
   }
   if (node.kind == EntryKind::Directory) attributes.valid_for = options_.attribute_lifetime;
+  attributes.same_file_as = node.same_file_as;
   return attributes;
 }
 
@@ -452,6 +458,7 @@ std::optional<Attributes> MountedTree::enter(NodeId directory, DirectoryListing&
 // --- lookups and attributes ---
 
 void MountedTree::lookup(NodeId directory, const std::string& name, AttributesReply reply) {
+  check_length(name);
   if (!RemotePath::is_valid_name(name)) {
     reply(nullptr, {});
     return;
@@ -703,8 +710,7 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
     const TimePoint now = std::chrono::steady_clock::now();
     const ChildEntry* entry = entry_of(directory, name);
     is_ready = entry != nullptr && entry->is_complete(now);
-    // Without an ETag or an exact time a listing cannot tell whether what is cached is still right.
-    if (is_ready && node.content && !entry->version().is_validator()) {
+    if (is_ready && node.content && !is_proved_by_listing(*entry, *node.content)) {
       is_ready = now - node.content->checked < options_.attribute_lifetime;
     }
     if (options_.writable) is_ready = being_written(node) != nullptr;
@@ -721,6 +727,12 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
                  finish_open(id, true, reply);
                }
              });
+}
+
+/// Without an ETag or an exact time a listing cannot tell whether what is cached is still right; and
+/// where files have ETags, size and time alone do not.
+bool MountedTree::is_proved_by_listing(const ChildEntry& entry, const Content& content) {
+  return entry.version().is_validator() && (entry.etag_is_listed || content.version.etag.empty());
 }
 
 void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
@@ -836,10 +848,10 @@ void MountedTree::failed(NodeId id, const Error& error) {
 
 // --- extended attributes ---
 
-const std::vector<std::string_view>& MountedTree::extended_attribute_names() {
-  static const std::vector<std::string_view> names{kUrlAttribute, kEtagAttribute,
-                                                   kContentTypeAttribute};
-  return names;
+std::vector<std::string_view> MountedTree::extended_attribute_names(NodeId id) {
+  const std::lock_guard lock(mutex_);
+  if (node_at(id).kind != EntryKind::File) return {kUrlAttribute};
+  return {kUrlAttribute, kEtagAttribute, kContentTypeAttribute};
 }
 
 void MountedTree::get_extended_attribute(NodeId id, std::string_view name, TextReply reply) {

@@ -38,6 +38,7 @@ struct Attributes {
   FileTime modified{};
   Duration valid_for{};               ///< how long the kernel may believe this
   std::optional<std::uint32_t> mode;  ///< permission bits, where the protocol has them
+  NodeId same_file_as = 0;            ///< whose inode number it shows; 0: its own
 };
 
 /// A RemoteStore as a file system, read-only unless it has an editor, without FUSE: every call
@@ -126,7 +127,7 @@ class MountedTree {
   void space(SpaceReply reply);
   bool is_writable() const { return options_.writable; }
 
-  static const std::vector<std::string_view>& extended_attribute_names();
+  std::vector<std::string_view> extended_attribute_names(NodeId node);
   /// Error NotFound for a name or value that does not exist.
   void get_extended_attribute(NodeId node, std::string_view name, TextReply reply);
 
@@ -167,6 +168,7 @@ class MountedTree {
     std::unique_ptr<Content> content;
     bool is_unlinked = false;              ///< its name is gone, or another file's
     std::optional<ChildEntry> last_known;  ///< of one that is unlinked
+    NodeId same_file_as = 0;               ///< another name of that node's file; 0: of none
     // Of a writable tree:
     std::weak_ptr<EditedFile> edited;
     std::vector<std::weak_ptr<OpenFile>> handles;
@@ -213,6 +215,7 @@ class MountedTree {
   void stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
                   std::function<void(const Error*)> done);
   void stat_siblings_ahead(NodeId directory, const std::string& name);
+  static bool is_proved_by_listing(const ChildEntry& entry, const Content& content);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
@@ -229,6 +232,8 @@ class MountedTree {
   void make_entry(NodeId directory, const std::string& name, AttributesReply reply,
                   std::function<Entry(const RemotePath& path, const RequestContext& limits)> make);
   void list_as_empty(NodeId directory);
+  static void check_length(const std::string& name);
+  NodeId link_inodes(NodeId existing, NodeId linked);
   Attributes enter_as_link(NodeId directory, const std::string& name, const std::string& target,
                            NodeId shown);
   void name_moved(NodeId directory, const std::string& name, NodeId new_directory,

@@ -330,6 +330,7 @@ void MountedTree::run_change(const RemotePath& path, Done reply, std::function<v
 }
 
 RemotePath MountedTree::path_of_child(NodeId directory, const std::string& name) const {
+  check_length(name);
   const std::lock_guard lock(mutex_);
   return live_path_of(directory).child(name);
 }
@@ -464,12 +465,29 @@ void MountedTree::make_hard_link(NodeId existing, NodeId directory, const std::s
     const std::lock_guard lock(mutex_);
     from = live_path_of(existing);
   }
-  make_entry(directory, name, std::move(reply),
+  auto answer_as_same = [this, existing, reply = std::move(reply)](const Error* error,
+                                                                   Attributes attributes) {
+    if (error == nullptr) attributes.same_file_as = link_inodes(existing, attributes.node);
+    reply(error, attributes);
+  };
+  make_entry(directory, name, std::move(answer_as_same),
              [this, from](const RemotePath& path, const RequestContext& limits) {
                store_->editor()->make_hard_link(from, path, limits);
                if (auto found = store_->stat(path, limits)) return std::move(*found);
                throw Error(ErrorKind::NotFound, path.text() + " does not exist");
              });
+}
+
+/// SFTP does not tell inodes: what was linked here is known to be one file, which is what programs
+/// look for directly after.
+NodeId MountedTree::link_inodes(NodeId existing, NodeId linked) {
+  const std::lock_guard lock(mutex_);
+  const auto file = nodes_.find(existing);
+  const auto other = nodes_.find(linked);
+  if (file == nodes_.end() || other == nodes_.end()) return 0;
+  const NodeId inode = file->second.same_file_as != 0 ? file->second.same_file_as : existing;
+  other->second.same_file_as = inode;
+  return inode;
 }
 
 void MountedTree::remove(NodeId directory, const std::string& name, Done reply) {

@@ -160,6 +160,10 @@ bool CurlExchange::begin_response() {
     fail(Error(ErrorKind::Protocol, what() + ": the answer has no valid status"));
     return false;
   }
+  if (head.has_broken_length()) {
+    fail(Error(ErrorKind::Protocol, what() + ": the answer's Content-Length is no number"));
+    return false;
+  }
   has_begun_ = true;
   if (sink_->begin(head)) return true;
   cancel();

@@ -1,11 +1,13 @@
 #include "common/remote/retry.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "common/logging.h"
@@ -144,8 +146,9 @@ class RetryingRead final : public ReadSink, public std::enable_shared_from_this<
   Version told_;                           ///< by the answers so far
   bool resumable_ = false;                 ///< the last answer said that ranges work
   std::uint64_t next_ = 0;                 ///< the next byte that the sink is to get
+  std::uint64_t furthest_ = 0;             ///< the end of all that the sink ever got
   int tries_ = 1;                          ///< of this series
-  std::optional<TimePoint> series_began_;  ///< first try, or first break since the last byte
+  std::optional<TimePoint> series_began_;  ///< first try, or first break since a new byte
   std::optional<std::stop_callback<std::function<void()>>> stop_watch_;
 };
 
@@ -171,7 +174,11 @@ bool RetryingRead::receive(std::uint64_t offset, std::span<const std::byte> byte
   const auto fresh = bytes.subspan(static_cast<std::size_t>(known));
   const std::uint64_t fresh_offset = offset + known;
   next_ = fresh_offset + fresh.size();
-  series_began_.reset();
+  // A server that breaks off at the same place again and again makes no progress.
+  if (next_ > furthest_) {
+    furthest_ = next_;
+    series_began_.reset();
+  }
   return sink_->receive(fresh_offset, fresh);
 }
 
@@ -363,18 +370,41 @@ class RetryingEditor final : public TreeEditor {
 };
 
 class RetryingStore final : public RemoteStore, private Uploader {
+  template <typename Call>
+  auto repeatedly(const RequestContext& context, Call call) {
+    return try_repeatedly(has_answered_ ? policy_ : first_, context, [&] {
+      try {
+        if constexpr (std::is_void_v<decltype(call())>) {
+          call();
+          has_answered_ = true;
+        } else {
+          auto result = call();
+          has_answered_ = true;
+          return result;
+        }
+      } catch (const Error& error) {
+        has_answered_ = has_answered_ || !error.retryable();
+        throw;
+      }
+    });
+  }
+
  public:
-  RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer)
-      : policy_(policy), pauses_(std::make_shared<Pauses>(timer)), store_(std::move(store)) {
+  RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer,
+                std::optional<RetryPolicy> first)
+      : policy_(policy),
+        first_(first.value_or(policy)),
+        pauses_(std::make_shared<Pauses>(timer)),
+        store_(std::move(store)) {
     if (TreeEditor* editor = store_->editor()) editor_.emplace(*editor, policy_);
   }
   ~RetryingStore() override { pauses_->close(); }
 
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
-    return try_repeatedly(policy_, context, [&] { return store_->stat(path, context); });
+    return repeatedly(context, [&] { return store_->stat(path, context); });
   }
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override {
-    return try_repeatedly(policy_, context, [&] { return store_->list(directory, context); });
+    return repeatedly(context, [&] { return store_->list(directory, context); });
   }
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override {
     return std::make_shared<RetryingFile>(store_->open(path, known), policy_, pauses_);
@@ -383,7 +413,7 @@ class RetryingStore final : public RemoteStore, private Uploader {
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
   void check(Purpose purpose, const RequestContext& context) override {
-    try_repeatedly(policy_, context, [&] { store_->check(purpose, context); });
+    repeatedly(context, [&] { store_->check(purpose, context); });
   }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
   TreeEditor* editor() override { return editor_ ? &*editor_ : nullptr; }
@@ -391,19 +421,24 @@ class RetryingStore final : public RemoteStore, private Uploader {
  private:
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override {
-    try_repeatedly(policy_, context,
-                   [&] { store_->uploader()->upload(path, source, attributes, context); });
+    repeatedly(context, [&] { store_->uploader()->upload(path, source, attributes, context); });
   }
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override {
-    try_repeatedly(policy_, context,
-                   [&] { store_->uploader()->make_directory(path, attributes, context); });
+    return repeatedly(
+        context, [&] { return store_->uploader()->make_directory(path, attributes, context); });
+  }
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override {
+    repeatedly(context, [&] { store_->uploader()->finish_directory(path, attributes, context); });
   }
 
   const RetryPolicy policy_;
+  const RetryPolicy first_;
   const std::shared_ptr<Pauses> pauses_;
   const std::unique_ptr<RemoteStore> store_;
   std::optional<RetryingEditor> editor_;
+  std::atomic<bool> has_answered_ = false;
 };
 
 }  // namespace
@@ -424,8 +459,8 @@ std::optional<milliseconds> pause_before(const RetryPolicy& policy, int next_try
 }
 
 std::unique_ptr<RemoteStore> with_retries(std::unique_ptr<RemoteStore> store, RetryPolicy policy,
-                                          Timer& timer) {
-  return std::make_unique<RetryingStore>(std::move(store), policy, timer);
+                                          Timer& timer, std::optional<RetryPolicy> first) {
+  return std::make_unique<RetryingStore>(std::move(store), policy, timer, first);
 }
 
 }  // namespace red

@@ -568,12 +568,21 @@ void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAt
   core_->set(path, core_->new_file(std::move(content)));
 }
 
-void FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
+bool FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
                                const RequestContext& context) {
   core_->count_and_fail(FakeCall::MakeDirectory, context);
   const std::lock_guard lock(core_->mutex);
   if (!path.is_root()) core_->node(path.parent());
+  const bool is_new = !core_->nodes.contains(path);
   core_->set(path, Node{});
+  return is_new;
+}
+
+void FakeStore::finish_directory(const RemotePath& path, const LocalAttributes&,
+                                 const RequestContext& context) {
+  core_->count_and_fail(FakeCall::FinishDirectory, context);
+  const std::lock_guard lock(core_->mutex);
+  core_->node(path);
 }
 
 }  // namespace red::testing

@@ -33,7 +33,7 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory };
+enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory };
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
@@ -95,8 +95,10 @@ class FakeStore final : public RemoteStore, private Uploader {
  private:
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override;
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override;
 
   const std::shared_ptr<Core> core_;
 };

@@ -96,6 +96,16 @@ bool SftpHandles::is_one() const {
   return slots_.size() == 1 && find_alive() != nullptr;
 }
 
+bool SftpHandles::renew() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!has_name_) return false;
+  }
+  // Each is closed where it is used last.
+  take_all();
+  return true;
+}
+
 std::vector<std::shared_ptr<SftpHandle>> SftpHandles::take_all() {
   std::vector<std::shared_ptr<SftpHandle>> handles;
   const std::lock_guard lock(mutex_);

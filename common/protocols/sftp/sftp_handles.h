@@ -37,6 +37,9 @@ class SftpHandles : public std::enable_shared_from_this<SftpHandles> {
   /// Whether all uses so far were of one handle that is still open, and the next of use_any() is,
   /// too.
   bool is_one() const;
+  /// Lets go of all that are open, so that the next use opens the file anew. False if it has no
+  /// name any more by which it could be.
+  bool renew();
   /// All that are open, to be closed; later uses open the file anew.
   std::vector<std::shared_ptr<SftpHandle>> take_all();
 

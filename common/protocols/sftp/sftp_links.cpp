@@ -47,10 +47,11 @@ bool has_way_up(const std::vector<std::string_view>& parts) {
   return std::ranges::find(parts, "..") != parts.end();
 }
 
-/// A failure that says nothing about the link.
+/// Whether a failure is the link's alone: it leads nowhere, or where this user may not look. Its
+/// neighbours have nothing to do with that.
 bool is_about_the_link(const Error& error) {
   return !error.retryable() && error.kind() != ErrorKind::Cancelled &&
-         error.kind() != ErrorKind::PermissionDenied && error.kind() != ErrorKind::Authentication;
+         error.kind() != ErrorKind::Authentication;
 }
 
 }  // namespace
@@ -210,6 +211,9 @@ void SftpLinks::show_what_it_leads_to(const RemotePath& path, Entry& entry, cons
     log(policy_ == Policy::Follow ? LogLevel::Warning : LogLevel::Info,
         paths_.location(path) + ": left out: " + why);
   };
+  if (link.error && link.error->kind() == ErrorKind::PermissionDenied) {
+    return leave_out("the link leads to something that must not be looked at");
+  }
   if (!link.leads_to) return leave_out("the link leads to nothing");
   auto shown = to_entry(entry.name, *link.leads_to);
   if (!shown) return leave_out("the link leads to something that is neither file nor directory");

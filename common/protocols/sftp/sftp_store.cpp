@@ -54,8 +54,23 @@ std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContex
   return std::move(entries.front());
 }
 
+/// OpenSSH says of a file that there is no such directory.
+std::vector<SftpName> SftpStore::names_in(const RemotePath& directory,
+                                          const RequestContext& context) {
+  const std::string on_server = links_.on_server(directory);
+  try {
+    return client_->list(on_server, context);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Remote) throw;
+    const auto found = client_->stat(on_server, context);
+    const auto entry = found ? to_entry({}, *found) : std::nullopt;
+    if (!entry || entry->kind == EntryKind::Directory) throw;
+  }
+  throw Error(ErrorKind::Unsupported, location(directory) + ": is a file, not a directory");
+}
+
 std::vector<Entry> SftpStore::list(const RemotePath& directory, const RequestContext& context) {
-  std::vector<SftpName> names = client_->list(links_.on_server(directory), context);
+  std::vector<SftpName> names = names_in(directory, context);
   std::vector<Entry> entries;
   entries.reserve(names.size());
   for (SftpName& name : names) {

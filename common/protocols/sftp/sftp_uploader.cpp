@@ -249,16 +249,43 @@ void SftpUploader::remove_quietly(const std::string& path) {
   }
 }
 
-void SftpUploader::make_directory(const RemotePath& path, const LocalAttributes& attributes,
+bool SftpUploader::make_directory(const RemotePath& path, const LocalAttributes& attributes,
                                   const RequestContext& context) {
   const std::string target = paths_.on_server(path);
   try {
-    make_one_directory(target, attributes, context);
+    return make_one_directory(target, attributes, context);
   } catch (const Error& error) {
     if (!path.is_root() || error.kind() != ErrorKind::NotFound) throw;
-    make_parents(target, context);
-    make_one_directory(target, attributes, context);
   }
+  make_parents(target, context);
+  return make_one_directory(target, attributes, context);
+}
+
+/// Times and permissions are an extra: some servers refuse them.
+void SftpUploader::finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                                    const RequestContext& context) {
+  const std::string target = paths_.on_server(path);
+  try {
+    FileChange change;
+    change.modified = change.accessed = attributes.modified;
+    if (attributes.mode) change.mode = mode_to_end_with(target, *attributes.mode, context);
+    if (change.modified || change.mode) {
+      client_->set_attributes(target, to_sftp_attributes(change), context);
+    }
+  } catch (const Error& error) {
+    if (error.retryable() || error.kind() == ErrorKind::Cancelled) throw;
+    log(LogLevel::Info, "attributes of " + target + ": " + error.message());
+  }
+}
+
+/// A directory that its owner must not write into gets that at the end; the server's umask stays.
+std::optional<std::uint32_t> SftpUploader::mode_to_end_with(const std::string& path,
+                                                            std::uint32_t wanted,
+                                                            const RequestContext& context) {
+  if ((wanted & kOwnerRights) == kOwnerRights) return std::nullopt;
+  const auto found = client_->stat(path, context);
+  if (!found || !found->mode) return std::nullopt;
+  return *found->mode & wanted & 0777;
 }
 
 void SftpUploader::make_parents(const std::string& path, const RequestContext& context) {
@@ -273,12 +300,14 @@ void SftpUploader::make_parents(const std::string& path, const RequestContext& c
   }
 }
 
-void SftpUploader::make_one_directory(const std::string& path, const LocalAttributes& attributes,
+/// False if it exists already.
+bool SftpUploader::make_one_directory(const std::string& path, const LocalAttributes& attributes,
                                       const RequestContext& context) {
   SftpAttributes wanted;
   wanted.mode = (attributes.mode.value_or(kNewDirectoryMode) & 0777) | kOwnerRights;
   try {
     client_->make_directory(path, wanted, context);
+    return true;
   } catch (const Error& error) {
     // "Failure" is all that version 3 can say of a name that exists.
     if (error.retryable() || error.kind() == ErrorKind::Cancelled ||
@@ -291,6 +320,7 @@ void SftpUploader::make_one_directory(const std::string& path, const LocalAttrib
     if (entry->kind != EntryKind::Directory) {
       throw Error(ErrorKind::AlreadyExists, path + ": exists and is no directory");
     }
+    return false;
   }
 }
 

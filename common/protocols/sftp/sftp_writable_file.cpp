@@ -98,7 +98,18 @@ void SftpWritableFile::write(std::uint64_t offset, std::span<const std::byte> by
   });
 }
 
+/// ProFTPD reads no further than the file reached when it was opened.
 void SftpWritableFile::read(ByteRange range, const RequestContext& context, ReadDone done) {
+  read_once(range, context,
+            [self = shared_from_this(), range, context, done = std::move(done)](
+                const Error* error, std::vector<std::byte> bytes) {
+              const bool is_short = error == nullptr && bytes.size() < range.size();
+              if (!is_short || !self->handles_->renew()) return done(error, std::move(bytes));
+              self->read_once(range, context, done);
+            });
+}
+
+void SftpWritableFile::read_once(ByteRange range, const RequestContext& context, ReadDone done) {
   auto collector = std::make_shared<Collector>(std::move(done));
   handles_->use_best([=](const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return collector->finish(error);

@@ -528,19 +528,12 @@ void SshConnection::flush() {
     }
     unsent_begin_ += static_cast<std::size_t>(sent);
     // A full buffer that drains shows somebody at the other end; an empty one takes anything.
-    if (std::exchange(is_blocked_, false)) ++life_signs_;
+    if (std::exchange(is_blocked_, false)) ++drains_;
   }
   if (unsent_begin_ == unsent_.size()) {
     unsent_.clear();
     unsent_begin_ = 0;
   }
-}
-
-void SshConnection::probe() {
-  // libssh2 has no interval below 2 s; the caller keeps the time.
-  libssh2_keepalive_config(session_, 1, 2);
-  int next = 0;
-  libssh2_keepalive_send(session_, &next);
 }
 
 pollfd SshConnection::to_poll() const noexcept {
@@ -574,7 +567,6 @@ ssize_t SshConnection::on_receive(libssh2_socket_t socket, void* buffer, std::si
     self.is_closed_ = true;
     return 0;
   }
-  ++self.life_signs_;
   if (is_before_banner) {
     const auto room = kMaxBeforeBanner - std::min(kMaxBeforeBanner, self.first_bytes_.size());
     self.first_bytes_.append(static_cast<const char*>(buffer),
