@@ -73,7 +73,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
     std::uint64_t number = 0;  ///< in the order of the writes
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes;
-    TimePoint give_up{};  ///< set when it is first sent
+    TimePoint deadline{};  ///< of one try; set when it is first sent
     int tries = 0;
 
     std::uint64_t end() const { return offset + bytes.size(); }
@@ -90,6 +90,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void try_repeatedly(std::function<void(Done)> operation, Done done);
   void attempt(std::function<void(Done)> operation, Done done, TimePoint give_up, int tries);
   bool has_sent_all();
+  /// When writes that fail are tried no more: the server has taken nothing for too long.
+  TimePoint give_up_at() const;
   void send_more(Urge urge = Urge::None);
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);
@@ -110,6 +112,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   Pieces in_flight_;
   std::size_t queued_bytes_ = 0;
   std::size_t in_flight_bytes_ = 0;
+  TimePoint last_progress_{};                          ///< of what is in flight
   std::vector<Done> writers_;                          ///< wait for room
   std::list<std::pair<std::uint64_t, Done>> waiting_;  ///< for all pieces up to that number
   std::optional<Error> loss_;                          ///< not told by write() or sync()

@@ -494,9 +494,10 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
     } else if (entry_of(directory, name) == nullptr) {
       const Directory& state = *found->second.directory;
       const auto known = state.absent.find(name);
-      if (known != state.absent.end() && now < known->second) {
+      const bool is_trusted = trusts_in_absence(state, now);
+      if (is_trusted && known != state.absent.end() && now < known->second) {
         absent.emplace().valid_for = known->second - now;
-      } else if (state.listing && store_->listings_are_complete() &&
+      } else if (is_trusted && state.listing && store_->listings_are_complete() &&
                  (!options_.writable || now < state.listing->valid_until())) {
         const Duration left = state.listing->valid_until() - now;
         absent.emplace().valid_for = std::max(left, Duration::zero());
@@ -508,6 +509,12 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
   } else {
     complete_child(directory, name, std::move(reply));
   }
+}
+
+/// What was made elsewhere a moment ago can be opened: where others may write, a name that is not
+/// known is asked for, unless it is we who make names in that directory just now.
+bool MountedTree::trusts_in_absence(const Directory& state, TimePoint now) const {
+  return !options_.writable || now - state.changed_at < options_.attribute_lifetime;
 }
 
 /// Whoever makes one file after the other asks for names that do not exist: with a fresh listing
@@ -557,11 +564,21 @@ void MountedTree::complete_child(NodeId directory, const std::string& name, Attr
   stat_child(directory, name, Ask::IfIncomplete, Priority::Demand,
              [this, directory, name, reply = std::move(reply)](const Error* error) {
                Attributes absent;
-               absent.valid_for = options_.attribute_lifetime;
+               absent.valid_for = absence_lifetime(directory);
                reply(error, error == nullptr ? enter_complete(directory, name).value_or(absent)
                                              : Attributes{});
              });
   stat_siblings_ahead(directory, name);
+}
+
+/// How long the kernel may believe that a name does not exist.
+Duration MountedTree::absence_lifetime(NodeId directory) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(directory);
+  if (found == nodes_.end() || !found->second.directory) return {};
+  const bool is_trusted =
+      trusts_in_absence(*found->second.directory, std::chrono::steady_clock::now());
+  return is_trusted ? options_.attribute_lifetime : Duration::zero();
 }
 
 void MountedTree::stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
@@ -729,8 +746,8 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
              });
 }
 
-/// Without an ETag or an exact time a listing cannot tell whether what is cached is still right; and
-/// where files have ETags, size and time alone do not.
+/// Without an ETag or an exact time a listing cannot tell whether what is cached is still right;
+/// and where files have ETags, size and time alone do not.
 bool MountedTree::is_proved_by_listing(const ChildEntry& entry, const Content& content) {
   return entry.version().is_validator() && (entry.etag_is_listed || content.version.etag.empty());
 }

@@ -156,6 +156,7 @@ class MountedTree {
     /// Listed names that have been removed since.
     std::set<std::string, std::less<>> removed;
     std::uint64_t changes = 0;  ///< made here; a listing that was asked for before misses them
+    TimePoint changed_at{};     ///< the last time that names were
     std::uint64_t changes_when_asked = 0;
   };
   struct Node {
@@ -187,6 +188,8 @@ class MountedTree {
   void charge(std::int64_t bytes);
   NodeId find_child(NodeId directory, std::string_view name) const;
   std::shared_ptr<EditedFile> being_written(const Node& node) const;
+  void names_changed(NodeId directory);
+  bool trusts_in_absence(const Directory& state, TimePoint now) const;
   void name_added(NodeId directory, const std::string& name, EntryKind kind);
   void name_removed(NodeId directory, const std::string& name);
   ChildEntry* known_of(NodeId id);
@@ -211,6 +214,7 @@ class MountedTree {
   std::optional<Attributes> enter_complete(NodeId directory, const std::string& name);
   /// The same, from the server if need be.
   void complete_child(NodeId directory, const std::string& name, AttributesReply reply);
+  Duration absence_lifetime(NodeId directory);
   enum class Ask { Always, IfIncomplete };
   void stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
                   std::function<void(const Error*)> done);
@@ -260,10 +264,10 @@ class MountedTree {
   Invalidation invalidation_;                           ///< set once, before the first request
   LossReport loss_report_;                              ///< likewise
   std::function<void(NodeId)> attribute_invalidation_;  ///< likewise
-  Attributes root_;                                     ///< likewise, by load_root()
 
   mutable std::mutex mutex_;
   // guarded by mutex_
+  Attributes root_;
   std::unordered_map<NodeId, Node> nodes_;
   std::map<std::pair<NodeId, std::string>, std::vector<std::function<void(const Error*)>>>
       stats_waiting_;

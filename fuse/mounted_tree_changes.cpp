@@ -102,9 +102,20 @@ std::shared_ptr<DirectoryListing> MountedTree::with_changes(
 }
 
 /// Nothing is known of it yet but its kind.
-void MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
+void MountedTree::names_changed(NodeId directory) {
   Directory& state = *node_at(directory).directory;
   ++state.changes;
+  state.changed_at = std::chrono::steady_clock::now();
+  if (directory == kRootNode) {
+    root_.modified = wall_clock();
+  } else if (ChildEntry* entry = known_of(directory)) {
+    entry->modified = wall_clock();
+  }
+}
+
+void MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
+  names_changed(directory);
+  Directory& state = *node_at(directory).directory;
   state.absent.erase(name);
   ChildEntry entry;
   entry.name = name;
@@ -120,8 +131,8 @@ void MountedTree::name_removed(NodeId directory, const std::string& name) {
     node.is_unlinked = true;
     aliases_.erase({directory, name});
   }
+  names_changed(directory);
   Directory& state = *node_at(directory).directory;
-  ++state.changes;
   state.unlisted.erase(name);
   if (state.listing && state.listing->find(name)) state.removed.insert(name);
   state.absent[name] = std::chrono::steady_clock::now() + options_.attribute_lifetime;

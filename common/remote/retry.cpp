@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/logging.h"
+#include "common/pause.h"
 
 namespace red {
 namespace {
@@ -24,11 +25,8 @@ constexpr int kUnlimited = std::numeric_limits<int>::max();
 TimePoint now() noexcept { return std::chrono::steady_clock::now(); }
 
 milliseconds jittered_pause(const RetryPolicy& policy, int next_try) {
-  thread_local std::minstd_rand random(std::random_device{}());
   const int doublings = std::clamp(next_try - 2, 0, 20);
-  const milliseconds longest = std::min(policy.first_pause * (1 << doublings), policy.max_pause);
-  std::uniform_int_distribution<milliseconds::rep> pick(longest.count() / 2, longest.count());
-  return milliseconds(pick(random));
+  return jittered(std::min(policy.first_pause * (1 << doublings), policy.max_pause));
 }
 
 void log_pause(const Error& error, milliseconds pause) {
@@ -38,15 +36,6 @@ void log_pause(const Error& error, milliseconds pause) {
 }
 
 Error stopped() { return Error(ErrorKind::Cancelled, "stopped while waiting for another try"); }
-
-/// Sleeps; throws Error{Cancelled} as soon as a stop is requested.
-void sleep_for(milliseconds pause, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, pause, [] { return false; });
-  if (stop.stop_requested()) throw stopped();
-}
 
 template <typename Call>
 auto try_repeatedly(const RetryPolicy& policy, const RequestContext& context, Call call) {

@@ -35,7 +35,10 @@ class SftpUploader final : public Uploader {
   void upload_plainly(const Upload& upload);
   std::shared_ptr<SftpHandle> open(const Upload& upload, const std::string& path,
                                    std::uint32_t flags);
-  void send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle);
+  void send_resuming(const Upload& upload, const std::string& path,
+                     std::shared_ptr<SftpHandle> handle);
+  void send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle,
+            std::uint64_t& acknowledged);
   void rename(const std::string& from, const std::string& to, const RequestContext& context);
   void remove_quietly(const std::string& path);
   void make_parents(const std::string& path, const RequestContext& context);

@@ -306,7 +306,7 @@ void SshConnection::handshake() {
 }
 
 void SshConnection::authenticate(SshLoginNotes& notes) {
-  const std::string methods = notes.authentication.empty() ? offered_methods() : std::string();
+  std::string methods = notes.authentication.empty() ? offered_methods() : std::string();
   if (libssh2_userauth_authenticated(session_) != 0) return;
   const auto may_try = [&](std::string_view method) {
     return notes.authentication.empty() ? holds_word(methods, method)
@@ -324,7 +324,14 @@ void SshConnection::authenticate(SshLoginNotes& notes) {
     if (attempt("publickey", [&] { return authenticate_by_key(notes); })) return;
   } else {
     if (attempt("password", [&] { return authenticate_by_password(); })) return;
-    if (attempt("keyboard-interactive", [&] { return authenticate_interactively(); })) return;
+    // A server that wants both offers the second once the first was right.
+    const bool may_want_both =
+        has_tried && notes.authentication.empty() && !holds_word(methods, "keyboard-interactive");
+    if (may_want_both) methods = offered_methods();
+    if (attempt("keyboard-interactive", [&] { return authenticate_interactively(); })) {
+      if (may_want_both) notes.authentication.clear();
+      return;
+    }
   }
   notes.authentication.clear();
   const std::string kind = access_.private_key ? "key" : "password";
