@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/fakes/path_of.h"
+
 namespace red::testing {
 namespace {
 
@@ -18,16 +20,6 @@ struct Node {
   std::shared_ptr<const std::string> content;
   Version version;
 };
-
-RemotePath path_of(std::string_view text) {
-  RemotePath path;
-  while (!text.empty()) {
-    const auto slash = text.find('/');
-    path = path.child(text.substr(0, slash));
-    text = slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
-  }
-  return path;
-}
 
 void throw_if_over(const RequestContext& context) {
   if (context.stop.stop_requested()) throw Error(ErrorKind::Cancelled, "stopped");
@@ -69,6 +61,10 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   Core() : thread_([this] { run(); }) {}
 
   void shut_down() {
+    {
+      const std::lock_guard lock(mutex);
+      if (--stores > 0) return;
+    }
     {
       const std::lock_guard lock(mutex);
       stopping_ = true;
@@ -169,6 +165,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   // guarded by mutex
+  int stores = 0;  ///< that are open on this tree
   std::map<RemotePath, Node> nodes{{RemotePath{}, Node{}}};
   std::map<FakeCall, Failure> failures;
   std::map<FakeCall, int> calls;
@@ -367,9 +364,21 @@ class FakeFile final : public RemoteFile {
 
 }  // namespace
 
-FakeStore::FakeStore() : core_(std::make_shared<Core>()) {}
+FakeStore::FakeStore() : core_(std::make_shared<Core>()) { core_->stores = 1; }
+
+FakeStore::FakeStore(const FakeStore& tree, std::string_view root)
+    : core_(tree.core_), root_(path_of(root)) {
+  const std::lock_guard lock(core_->mutex);
+  ++core_->stores;
+}
 
 FakeStore::~FakeStore() { core_->shut_down(); }
+
+RemotePath FakeStore::in_tree(const RemotePath& path) const {
+  RemotePath whole = root_;
+  for (const std::string_view name : path.components()) whole = whole.child(name);
+  return whole;
+}
 
 void FakeStore::set_file(std::string_view path, std::string content) {
   const std::lock_guard lock(core_->mutex);
@@ -379,6 +388,11 @@ void FakeStore::set_file(std::string_view path, std::string content) {
 void FakeStore::make_directory(std::string_view path) {
   const std::lock_guard lock(core_->mutex);
   core_->set(path_of(path), Node{});
+}
+
+void FakeStore::set_modified(std::string_view path, FileTime modified) {
+  const std::lock_guard lock(core_->mutex);
+  core_->nodes.at(path_of(path)).version.modified = modified;
 }
 
 void FakeStore::remove(std::string_view path) {
@@ -501,20 +515,21 @@ int FakeStore::most_reads_at_once() const {
 std::optional<Entry> FakeStore::stat(const RemotePath& path, const RequestContext& context) {
   core_->count_and_fail(FakeCall::Stat, context);
   const std::lock_guard lock(core_->mutex);
-  const auto found = core_->nodes.find(path);
+  const auto found = core_->nodes.find(in_tree(path));
   if (found == core_->nodes.end()) return std::nullopt;
   return core_->entry_of(std::string(path.name()), found->second);
 }
 
 std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestContext& context) {
   core_->count_and_fail(FakeCall::List, context);
+  const RemotePath listed = in_tree(directory);
   const std::lock_guard lock(core_->mutex);
-  if (core_->node(directory).kind == EntryKind::File) {
-    throw Error(ErrorKind::Remote, location(directory) + ": is not a directory");
+  if (core_->node(listed).kind == EntryKind::File) {
+    throw Error(ErrorKind::Unsupported, location(directory) + ": is not a directory");
   }
   std::vector<Entry> entries;
-  const std::string prefix = directory.is_root() ? "" : directory.text() + "/";
-  for (auto node = core_->nodes.upper_bound(directory); node != core_->nodes.end(); ++node) {
+  const std::string prefix = listed.is_root() ? "" : listed.text() + "/";
+  for (auto node = core_->nodes.upper_bound(listed); node != core_->nodes.end(); ++node) {
     const std::string& text = node->first.text();
     if (!text.starts_with(prefix)) {
       if (text > prefix) break;
@@ -528,16 +543,18 @@ std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestCon
 }
 
 std::shared_ptr<RemoteFile> FakeStore::open(const RemotePath& path, const Version& known) {
-  return std::make_shared<FakeFile>(core_, path, known);
+  return std::make_shared<FakeFile>(core_, in_tree(path), known);
 }
 
-std::string FakeStore::location(const RemotePath& path) const { return "fake:/" + path.text(); }
+std::string FakeStore::location(const RemotePath& path) const {
+  return "fake:/" + in_tree(path).text();
+}
 
 void FakeStore::check(Purpose purpose, const RequestContext& context) {
   core_->count_and_fail(FakeCall::Check, context);
   const bool sends = purpose == Purpose::SendFile || purpose == Purpose::SendDir;
   const std::lock_guard lock(core_->mutex);
-  if (!sends) core_->node({});
+  if (!sends) core_->node(root_);
 }
 
 Uploader* FakeStore::uploader() {
@@ -562,18 +579,18 @@ void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAt
     offset += count;
   }
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root() && core_->node(path.parent()).kind == EntryKind::File) {
+  if (!path.is_root() && core_->node(in_tree(path.parent())).kind == EntryKind::File) {
     throw Error(ErrorKind::Remote, location(path.parent()) + ": is not a directory");
   }
-  core_->set(path, core_->new_file(std::move(content)));
+  core_->set(in_tree(path), core_->new_file(std::move(content)));
 }
 
 void FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
                                const RequestContext& context) {
   core_->count_and_fail(FakeCall::MakeDirectory, context);
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root()) core_->node(path.parent());
-  core_->set(path, Node{});
+  if (!path.is_root()) core_->node(in_tree(path.parent()));
+  core_->set(in_tree(path), Node{});
 }
 
 }  // namespace red::testing
