@@ -5,6 +5,7 @@
 
 #include "common/timer.h"
 #include "tests/conformance/remote_store_conformance.h"
+#include "tests/fakes/path_of.h"
 #include "tests/support/file_tree.h"
 
 namespace red::testing {
@@ -79,7 +80,7 @@ TEST_P(RemoteStoreConformance, TheRootIsWhatTheStoreWasOpenedAt) {
   EXPECT_EQ(directory->kind, EntryKind::Directory);
   EXPECT_EQ(directory->name, "");
   EXPECT_EQ(names_of(tree->list({}, soon())), std::vector<std::string>{"file"});
-  EXPECT_EQ(read(*tree->open(RemotePath().child("file"), {})), "content");
+  EXPECT_EQ(read(*tree->open(path_of("file"), {})), "content");
 
   const auto single = open("directory/file", Purpose::ReceiveFile);
   const auto file = single->stat({}, soon());
@@ -216,13 +217,13 @@ TEST_P(RemoteStoreConformance, OpeningReachesOutForNothing) {
   const int contacts = server().contacts();
   const auto opened = open("", Purpose::MountDir);
   const Version known{"\"tag\"", kLongAgo, 42};
-  const auto file = opened->open(RemotePath().child("file"), known);
-  const auto missing = opened->open(RemotePath().child("missing"), {});
+  const auto file = opened->open(path_of("file"), known);
+  const auto missing = opened->open(path_of("missing"), {});
   EXPECT_EQ(file->version().size, 42u);
   EXPECT_EQ(file->version().modified, kLongAgo);
   EXPECT_FALSE(missing->version().is_validator());
   EXPECT_EQ(server().contacts(), contacts);
-  EXPECT_TRUE(opened->stat(RemotePath().child("file"), soon()));
+  EXPECT_TRUE(opened->stat(path_of("file"), soon()));
   EXPECT_GT(server().contacts(), contacts);
 }
 
@@ -337,22 +338,23 @@ TEST_P(RemoteStoreConformance, BlockingCallsEndAtTheirDeadline) {
 
 TEST_P(RemoteStoreConformance, AStalledServerIsWaitedForUntilTheDeadlineOrTheStop) {
   put("file", "content");
+  const RemotePath file = path_of("file");
   const auto opened = open("", Purpose::MountDir);
-  EXPECT_TRUE(opened->stat(path("file"), soon()));
+  EXPECT_TRUE(opened->stat(file, soon()));
   const Stall stall(server());
   if (server().answers_when_stalled()) {
-    EXPECT_TRUE(opened->stat(path("file"), soon()));
+    EXPECT_TRUE(opened->stat(file, soon()));
     return;
   }
-  EXPECT_EQ(error_of([&] { opened->stat(path("file"), RequestContext::within(150ms)); }).kind(),
+  EXPECT_EQ(error_of([&] { opened->stat(file, RequestContext::within(150ms)); }).kind(),
             ErrorKind::TimedOut);
-  EXPECT_EQ(error_of([&] { opened->list(path(), RequestContext::within(150ms)); }).kind(),
+  EXPECT_EQ(error_of([&] { opened->list({}, RequestContext::within(150ms)); }).kind(),
             ErrorKind::TimedOut);
   std::stop_source stop;
   Timer timer;
   timer.at(std::chrono::steady_clock::now() + 100ms, [&] { stop.request_stop(); });
   EXPECT_EQ(error_of([&] {
-              opened->stat(path("file"), RequestContext::within(30s, stop.get_token()));
+              opened->stat(file, RequestContext::within(30s, stop.get_token()));
             }).kind(),
             ErrorKind::Cancelled);
 }

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "tests/conformance/remote_store_conformance.h"
+#include "tests/fakes/path_of.h"
 #include "tests/support/file_tree.h"
 
 namespace red::testing {
@@ -173,10 +174,12 @@ TEST_P(RemoteStoreConformance, AFileOutlivesItsStore) {
   std::shared_ptr<RemoteFile> file;
   {
     const auto opened = open("", Purpose::MountDir);
-    file = opened->open(path("file"), {});
+    file = opened->open(path_of("file"), {});
     EXPECT_EQ(read(*file), "content");
   }
-  file.reset();
+  const Sink sink = start_read(*file, {});
+  EXPECT_TRUE(sink->wait()) << "neither bytes nor an error";
+  EXPECT_TRUE(sink->error() || sink->bytes() == "content");
 }
 
 TEST_P(RemoteStoreConformance, TheEndOfAStoreEndsItsReads) {
@@ -185,7 +188,7 @@ TEST_P(RemoteStoreConformance, TheEndOfAStoreEndsItsReads) {
   {
     const Stall stall(server());
     const auto opened = open("", Purpose::MountDir);
-    const auto file = opened->open(path("file"), {});
+    const auto file = opened->open(path_of("file"), {});
     sink = start_read(*file, {});
   }
   EXPECT_THAT(failure_of(sink).kind(), AnyOf(ErrorKind::Cancelled, ErrorKind::Network));
@@ -232,7 +235,7 @@ TEST_P(RemoteStoreConformance, AReadPastItsDeadlineIsTimedOut) {
 TEST_P(RemoteStoreConformance, StalledReadsEndAtTheirDeadlineOrStop) {
   put("file", "content");
   const auto opened = open("", Purpose::MountDir);
-  const auto file = opened->open(path("file"), {});
+  const auto file = opened->open(path_of("file"), {});
   EXPECT_EQ(read(*file), "content");
   std::stop_source stop;
   Sink late;
