@@ -86,8 +86,9 @@ void HttpUploader::make_directory(const RemotePath& path, const LocalAttributes&
   switch (head.status) {
     case 405:  // exists; or the server knows no MKCOL: the first file will tell
       return;
-    case 400:
+    case 400:  // may be about this path alone: Apache says so below a file
     case 404:
+      return;
     case 501:
       has_no_collections_ = true;
       return;
