@@ -82,13 +82,21 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     job->stop_watch.emplace(context.stop, [weak = weak_from_this()] {
       if (const auto core = weak.lock()) core->changed.notify_all();
     });
+    bool is_closed = false;
     {
       const std::lock_guard lock(mutex);
+      is_closed = stopping_;
       ++calls[FakeCall::Read];
       job->read = {std::move(path), range, calls[FakeCall::Read]};
       reads.push_back(job->read);
-      jobs_.push_back(std::move(job));
-      most_at_once = std::max(most_at_once, ++live_);
+      if (!is_closed) {
+        jobs_.push_back(job);
+        most_at_once = std::max(most_at_once, ++live_);
+      }
+    }
+    if (is_closed) {
+      const Error closed(ErrorKind::Cancelled, "the store is closed");
+      return job->sink->finish(&closed);
     }
     changed.notify_all();
   }
@@ -276,7 +284,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     const std::lock_guard lock(mutex);
     const Node& found = node(job.read.path);
     if (found.kind == EntryKind::Directory) {
-      throw Error(ErrorKind::Remote, "fake:/" + job.read.path.text() + ": is a directory");
+      throw Error(ErrorKind::Unsupported, "fake:/" + job.read.path.text() + ": is a directory");
     }
     job.body = job.answer.content ? std::make_shared<const std::string>(*job.answer.content)
                                   : found.content;
@@ -553,8 +561,14 @@ std::string FakeStore::location(const RemotePath& path) const {
 void FakeStore::check(Purpose purpose, const RequestContext& context) {
   core_->count_and_fail(FakeCall::Check, context);
   const bool sends = purpose == Purpose::SendFile || purpose == Purpose::SendDir;
+  const bool is_for_file = purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
+  const EntryKind kind = is_for_file ? EntryKind::File : EntryKind::Directory;
   const std::lock_guard lock(core_->mutex);
-  if (!sends) core_->node(root_);
+  if (sends && !core_->nodes.contains(root_)) return;
+  if (core_->node(root_).kind != kind) {
+    throw Error(ErrorKind::Unsupported,
+                location({}) + ": is " + (is_for_file ? "a directory" : "a file"));
+  }
 }
 
 Uploader* FakeStore::uploader() {
@@ -575,13 +589,11 @@ void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAt
     const auto room = std::min<std::uint64_t>(content.size() - offset, kUploadPiece);
     auto* bytes = reinterpret_cast<std::byte*>(content.data()) + offset;
     const std::size_t count = source.read_at(offset, {bytes, static_cast<std::size_t>(room)});
-    if (count == 0) throw Error(ErrorKind::Internal, "the source ended early");
+    if (count == 0) throw Error(ErrorKind::LocalIo, "the source ended early");
     offset += count;
   }
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root() && core_->node(in_tree(path.parent())).kind == EntryKind::File) {
-    throw Error(ErrorKind::Remote, location(path.parent()) + ": is not a directory");
-  }
+  check_place(path, EntryKind::File);
   core_->set(in_tree(path), core_->new_file(std::move(content)));
 }
 
@@ -589,8 +601,20 @@ void FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
                                const RequestContext& context) {
   core_->count_and_fail(FakeCall::MakeDirectory, context);
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root()) core_->node(in_tree(path.parent()));
+  check_place(path, EntryKind::Directory);
   core_->set(in_tree(path), Node{});
+}
+
+/// Whether something of that kind can be made or replaced there; the mutex must be held.
+void FakeStore::check_place(const RemotePath& path, EntryKind kind) const {
+  if (!path.is_root() && core_->node(in_tree(path.parent())).kind == EntryKind::File) {
+    throw Error(ErrorKind::NotFound, location(path.parent()) + ": is not a directory");
+  }
+  const auto existing = core_->nodes.find(in_tree(path));
+  if (existing != core_->nodes.end() && existing->second.kind != kind) {
+    throw Error(ErrorKind::AlreadyExists,
+                location(path) + ": is " + (kind == EntryKind::File ? "a directory" : "a file"));
+  }
 }
 
 }  // namespace red::testing

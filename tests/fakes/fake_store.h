@@ -105,6 +105,7 @@ class FakeStore final : public RemoteStore, private Uploader {
                       const RequestContext& context) override;
 
   RemotePath in_tree(const RemotePath& path) const;
+  void check_place(const RemotePath& path, EntryKind kind) const;
 
   const std::shared_ptr<Core> core_;
   const RemotePath root_;
