@@ -53,11 +53,13 @@ class ConformanceServer {
   virtual bool has_permissions() const { return true; }
   /// Else to the minute.
   virtual bool lists_times_to_the_second() const { return true; }
+  /// Else stat leaves the size of an empty file open.
+  virtual bool tells_empty_sizes() const { return true; }
 
   // --- Directories and files in each other's place
   /// Else the page of a directory is a file like any other.
   virtual bool tells_directories_from_files() const { return true; }
-  /// Else make_directory takes a file in its place for one.
+  /// Else make_directory takes a file in its place, or in that of its parent, for a directory.
   virtual bool tells_files_in_the_way() const { return true; }
 
   // --- Sending

@@ -19,7 +19,6 @@ class WebDirectory : public ServedDirectory {
   std::vector<std::string> secrets() const override { return {kPassword, kQuery}; }
 
   bool has_permissions() const override { return false; }
-  bool tells_directories_from_files() const override { return false; }
   bool tells_files_in_the_way() const override { return false; }
   bool keeps_attributes() const override { return false; }
   bool makes_parents_of_roots() const override { return false; }
@@ -28,10 +27,11 @@ class WebDirectory : public ServedDirectory {
  protected:
   explicit WebDirectory(Options options) : WebDirectory(std::make_unique<Server>(options)) {}
 
-  std::string access_to(const std::string& path, Purpose) const override {
-    const std::string url = relay().url("/" + path) + "?" + kQuery;
-    return nlohmann::json{{"url", url}, {"auth", {{"username", kUser}, {"password", kPassword}}}}
-        .dump();
+  std::string access_to(const std::string& path, Purpose purpose) const override {
+    nlohmann::json access = {{"url", relay().url("/" + path) + "?" + kQuery},
+                             {"auth", {{"username", kUser}, {"password", kPassword}}}};
+    if (purpose == Purpose::SendFile) access["method"] = "PUT";
+    return access.dump();
   }
 
  private:
@@ -51,6 +51,7 @@ class NginxIndex final : public WebDirectory<NginxServer, NginxOptions> {
 
   bool lists(std::string_view name) const override { return !name.starts_with('.'); }
   bool lists_times_to_the_second() const override { return false; }
+  bool tells_directories_from_files() const override { return false; }
   bool takes_uploads() const override { return false; }
 };
 
@@ -63,6 +64,9 @@ class ApacheDav final : public WebDirectory<ApacheServer, ApacheOptions> {
                       .authentication = ApacheOptions::Authentication::Basic,
                       .username = kUser,
                       .password = kPassword}) {}
+
+  // It leaves out a Content-Length of 0 in answers to HEAD.
+  bool tells_empty_sizes() const override { return false; }
 };
 
 INSTANTIATE_TEST_SUITE_P(NginxIndex, RemoteStoreConformance, ::testing::Values(start<NginxIndex>));

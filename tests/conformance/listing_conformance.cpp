@@ -147,7 +147,10 @@ TEST_P(RemoteStoreConformance, AListingTellsWhatStatTells) {
     ASSERT_TRUE(listed && found) << name;
     EXPECT_EQ(listed->kind, found->kind) << name;
     EXPECT_TRUE(listed->version().may_equal(found->version())) << name;
-    EXPECT_EQ(listed->size, found->size) << name;
+    EXPECT_TRUE(listed->size) << name;
+    if (listed->size != 0u || server().tells_empty_sizes()) {
+      EXPECT_EQ(found->size, listed->size);
+    }
     EXPECT_EQ(listed->modified_is_exact, server().lists_times_to_the_second()) << name;
     ASSERT_TRUE(listed->modified) << name;
     EXPECT_LE(std::chrono::abs(*listed->modified - kLongAgo), listed->modified_is_exact ? 0s : 60s)
@@ -310,7 +313,8 @@ TEST_P(RemoteStoreConformance, ChecksTellFilesFromDirectories) {
   const auto opened = open("directory", Purpose::ReceiveFile);
   if (server().tells_directories_from_files()) {
     const Error error = error_of([&] { opened->check(Purpose::ReceiveFile, soon()); });
-    EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << error.message();
+    EXPECT_THAT(error.kind(), AnyOf(ErrorKind::Unsupported, ErrorKind::PermissionDenied))
+        << error.message();
   } else {
     EXPECT_NO_THROW(opened->check(Purpose::ReceiveFile, soon()));
   }
@@ -353,10 +357,9 @@ TEST_P(RemoteStoreConformance, AStalledServerIsWaitedForUntilTheDeadlineOrTheSto
   std::stop_source stop;
   Timer timer;
   timer.at(std::chrono::steady_clock::now() + 100ms, [&] { stop.request_stop(); });
-  EXPECT_EQ(error_of([&] {
-              opened->stat(file, RequestContext::within(30s, stop.get_token()));
-            }).kind(),
-            ErrorKind::Cancelled);
+  EXPECT_EQ(
+      error_of([&] { opened->stat(file, RequestContext::within(30s, stop.get_token())); }).kind(),
+      ErrorKind::Cancelled);
 }
 
 }  // namespace

@@ -182,7 +182,7 @@ TEST_P(RemoteStoreConformance, AFileOutlivesItsStore) {
   EXPECT_TRUE(sink->error() || sink->bytes() == "content");
 }
 
-TEST_P(RemoteStoreConformance, TheEndOfAStoreEndsItsReads) {
+TEST_P(RemoteStoreConformance, AReadThatIsUnderWayEndsWhateverBecomesOfItsStore) {
   put("file", std::string(kLong, 'x'));
   Sink sink;
   {
@@ -191,7 +191,12 @@ TEST_P(RemoteStoreConformance, TheEndOfAStoreEndsItsReads) {
     const auto file = opened->open(path_of("file"), {});
     sink = start_read(*file, {});
   }
-  EXPECT_THAT(failure_of(sink).kind(), AnyOf(ErrorKind::Cancelled, ErrorKind::Network));
+  ASSERT_TRUE(sink->wait()) << "neither bytes nor an error";
+  if (sink->error()) {
+    EXPECT_THAT(sink->error()->kind(), AnyOf(ErrorKind::Cancelled, ErrorKind::Network));
+  } else {
+    EXPECT_EQ(sink->bytes().size(), kLong);
+  }
 }
 
 // --- What ends a read early ----------------------------------------------------------------------
@@ -235,23 +240,23 @@ TEST_P(RemoteStoreConformance, AReadPastItsDeadlineIsTimedOut) {
 TEST_P(RemoteStoreConformance, StalledReadsEndAtTheirDeadlineOrStop) {
   put("file", "content");
   const auto opened = open("", Purpose::MountDir);
+  EXPECT_TRUE(opened->stat(path_of("file"), soon()));
   const auto file = opened->open(path_of("file"), {});
-  EXPECT_EQ(read(*file), "content");
-  std::stop_source stop;
-  Sink late;
-  Sink stopped_read;
-  {
+  for (const std::optional<ByteRange> range : {std::optional<ByteRange>{}, {{0, 7}}}) {
     const Stall stall(server());
-    late = start_read(*file, {}, RequestContext::within(150ms));
-    stopped_read =
-        start_read(*file, ByteRange{0, 7}, RequestContext::within(60s, stop.get_token()));
+    std::stop_source stop;
+    const TimePoint start = std::chrono::steady_clock::now();
+    const Sink late = start_read(*file, range, RequestContext::within(150ms));
+    const Sink called_off = start_read(*file, range, RequestContext::within(60s, stop.get_token()));
     EXPECT_EQ(failure_of(late).kind(), ErrorKind::TimedOut);
-    EXPECT_EQ(stopped_read->finishes(), 0);
+    EXPECT_EQ(called_off->finishes(), 0);
     stop.request_stop();
-    EXPECT_EQ(failure_of(stopped_read).kind(), ErrorKind::Cancelled);
+    EXPECT_EQ(failure_of(called_off).kind(), ErrorKind::Cancelled);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 15s);
+    EXPECT_EQ(late->bytes() + called_off->bytes(), "");
   }
   EXPECT_EQ(read(*file), "content");
-  EXPECT_EQ(late->bytes() + stopped_read->bytes(), "");
+  EXPECT_EQ(read(*file, ByteRange{3, 7}), "tent");
 }
 
 // --- What is not as it should be -----------------------------------------------------------------
@@ -266,7 +271,9 @@ TEST_P(RemoteStoreConformance, ADirectoryIsNoFile) {
   put("directory/file", "content");
   const Sink sink = start_read(*store().open(path("directory"), {}), {});
   if (server().tells_directories_from_files()) {
-    EXPECT_EQ(failure_of(sink).kind(), ErrorKind::Unsupported);
+    EXPECT_THAT(failure_of(sink).kind(),
+                AnyOf(ErrorKind::Unsupported, ErrorKind::PermissionDenied, ErrorKind::Remote));
+    EXPECT_EQ(sink->bytes(), "");
   } else {
     EXPECT_TRUE(sink->wait());
   }
