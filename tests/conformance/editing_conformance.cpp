@@ -4,12 +4,12 @@
 #include <thread>
 
 #include "tests/conformance/remote_store_conformance.h"
+#include "tests/fakes/path_of.h"
 #include "tests/support/file_tree.h"
 
 namespace red::testing {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 
@@ -177,6 +177,30 @@ TEST_P(TreeEditorConformance, CallsOnAnOpenFileEndWhenStoppedOrLate) {
       ASSERT_TRUE(error);
       EXPECT_EQ(error->kind(), kind) << error->message();
     }
+  }
+  EXPECT_EQ(close(*file), std::nullopt);
+}
+
+TEST_P(TreeEditorConformance, AStalledServerHoldsNoCallBeyondItsDeadlineOrStop) {
+  put("file", "content");
+  const auto opened = open("", Purpose::MountDir);
+  const auto file = opened->editor()->open_for_writing(path_of("file"), kExisting, soon());
+  const auto bytes = std::make_shared<std::string>("text");
+  for (const bool is_open : {true, false}) {
+    if (!is_open) close(*file);
+    const Stall stall(server());
+    const TimePoint start = std::chrono::steady_clock::now();
+    std::stop_source stop;
+    const Completion late = new_completion();
+    const Completion called_off = new_completion();
+    file->write(0, std::as_bytes(std::span(*bytes)), bytes, RequestContext::within(150ms),
+                late.done());
+    file->sync(RequestContext::within(60s, stop.get_token()), called_off.done());
+    EXPECT_EQ(late.wait().value().kind(), ErrorKind::TimedOut);
+    EXPECT_EQ(called_off.calls(), 0);
+    stop.request_stop();
+    EXPECT_EQ(called_off.wait().value().kind(), ErrorKind::Cancelled);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 15s);
   }
   EXPECT_EQ(close(*file), std::nullopt);
 }

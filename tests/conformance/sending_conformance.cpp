@@ -268,7 +268,8 @@ TEST_P(UploaderConformance, AStopLeavesNothing) {
             ErrorKind::Cancelled);
   EXPECT_EQ(error_of([&] { uploader().make_directory(path("new"), {}, too_late()); }).kind(),
             ErrorKind::TimedOut);
-  EXPECT_TRUE(eventually([&] { return names_in().empty(); }));
+  EXPECT_TRUE(eventually([&] { return names_in().empty(); }))
+      << ::testing::PrintToString(names_in()) << content_of("new").value_or("no file").size();
 }
 
 }  // namespace
