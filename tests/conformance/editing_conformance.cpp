@@ -1,7 +1,7 @@
 // TreeEditor and WritableFile: changes to a tree.
 
 #include <cerrno>
-#include <thread>
+#include <future>
 
 #include "tests/conformance/remote_store_conformance.h"
 #include "tests/fakes/path_of.h"
@@ -160,6 +160,8 @@ TEST_P(TreeEditorConformance, AFileThatHasLostItsNameIsUsedWhileItIsOpen) {
   EXPECT_EQ(write(*file, 3, " and gone"), std::nullopt);
   EXPECT_EQ(read_back(*file, {0, 100}), "old and gone");
   EXPECT_EQ(close(*file), std::nullopt);
+  // Nothing is open any more, and what has the name now is not it.
+  EXPECT_EQ(write(*file, 0, "lost").value().kind(), ErrorKind::NotFound);
   EXPECT_EQ(content_of("file"), "another");
 }
 
@@ -403,9 +405,9 @@ TEST_P(TreeEditorConformance, SpaceIsToldWhereTheServerTellsIt) {
 // --- Threads and contexts ------------------------------------------------------------------------
 
 TEST_P(TreeEditorConformance, ThreadsChangeATreeTogether) {
-  std::vector<std::thread> threads;
+  std::vector<std::future<void>> threads;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&, mine = std::to_string(i)] {
+    threads.push_back(std::async(std::launch::async, [&, mine = std::to_string(i)] {
       editor().make_directory(path(mine), 0755, soon());
       for (int round = 0; round < 4; ++round) {
         const std::string name = mine + "/" + std::to_string(round);
@@ -417,9 +419,9 @@ TEST_P(TreeEditorConformance, ThreadsChangeATreeTogether) {
         editor().rename(path(name), path(name + " moved"), false, soon());
         if (round % 2 == 0) editor().remove(path(name + " moved"), soon());
       }
-    });
+    }));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (auto& thread : threads) thread.get();
   for (int i = 0; i < 8; ++i) {
     const std::string mine = std::to_string(i);
     EXPECT_EQ(names_in(mine), (Names{"1 moved", "3 moved"}));

@@ -1,7 +1,7 @@
 // RemoteFile::read: whole files and ranges, their order, their end, and what ends them early.
 
 #include <atomic>
-#include <thread>
+#include <future>
 
 #include "tests/conformance/remote_store_conformance.h"
 #include "tests/fakes/path_of.h"
@@ -150,10 +150,10 @@ TEST_P(RemoteStoreConformance, ManyFilesAreReadTogether) {
 
 TEST_P(RemoteStoreConformance, ThreadsShareAStore) {
   put("directory/file", "content");
-  std::vector<std::thread> threads;
+  std::vector<std::future<void>> threads;
   std::atomic<int> right = 0;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&, i] {
+    threads.push_back(std::async(std::launch::async, [&, i] {
       for (int round = 0; round < 5; ++round) {
         const auto sink = std::make_shared<CollectingSink>();
         store().open(path("directory/file"), {})->read({}, sink, soon());
@@ -163,9 +163,9 @@ TEST_P(RemoteStoreConformance, ThreadsShareAStore) {
         const bool is_read = sink->wait() && sink->bytes() == "content";
         if (is_listed && is_found && is_missing && is_read) ++right;
       }
-    });
+    }));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (auto& thread : threads) thread.get();
   EXPECT_EQ(right, 40);
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <thread>
+#include <future>
 
 #include "tests/conformance/remote_store_conformance.h"
 #include "tests/fakes/path_of.h"
@@ -123,16 +123,16 @@ TEST_P(UploaderConformance, PermissionBitsAndTimesTravelWhereTheProtocolHasThem)
 }
 
 TEST_P(UploaderConformance, ManyFilesAreSentTogether) {
-  std::vector<std::thread> threads;
+  std::vector<std::future<void>> threads;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([this, i] {
+    threads.push_back(std::async(std::launch::async, [this, i] {
       for (int round = 0; round < 4; ++round) {
         const std::string name = std::to_string(i) + "-" + std::to_string(round);
         send(name, random_bytes(100'000, static_cast<std::uint64_t>(i)));
       }
-    });
+    }));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (auto& thread : threads) thread.get();
   EXPECT_EQ(names_in().size(), 32u);
   for (int i = 0; i < 8; ++i) {
     const std::string content = random_bytes(100'000, static_cast<std::uint64_t>(i));
