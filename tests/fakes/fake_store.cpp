@@ -610,8 +610,9 @@ void FakeStore::check_place(const RemotePath& path, EntryKind kind) const {
   if (!path.is_root() && core_->node(in_tree(path.parent())).kind == EntryKind::File) {
     throw Error(ErrorKind::NotFound, location(path.parent()) + ": is not a directory");
   }
+  const bool is_nothing_yet = in_tree(path).is_root() && core_->nodes.size() == 1;
   const auto existing = core_->nodes.find(in_tree(path));
-  if (existing != core_->nodes.end() && existing->second.kind != kind) {
+  if (!is_nothing_yet && existing != core_->nodes.end() && existing->second.kind != kind) {
     throw Error(ErrorKind::AlreadyExists,
                 location(path) + ": is " + (kind == EntryKind::File ? "a directory" : "a file"));
   }

@@ -47,7 +47,7 @@ class FakeStore final : public RemoteStore, private Uploader {
   ~FakeStore() override;
 
   // The tree. Parents are made as needed; a file that is set again gets a new version. The root is
-  // a directory until a file is set at RemotePath{}.
+  // a directory until a file is set at RemotePath{}, or uploaded to it while it is empty.
   void set_file(std::string_view path, std::string content);
   void make_directory(std::string_view path);
   /// What listings and answers tell of an existing file from now on.
