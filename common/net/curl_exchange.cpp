@@ -46,6 +46,9 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
 
 void CurlExchange::accept(std::function<void()> on_stop) {
   trail_.emplace(request_.method, Url::parse(request_.url));
+  // What is over before it begins is not sent: the server would do it all the same.
+  if (context_.stop.stop_requested()) cancel();
+  if (error_ || check_time() == Verdict::Fail) throw Error(*error_);
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 

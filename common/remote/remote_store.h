@@ -67,8 +67,8 @@ class RemoteFile {
 
 /// What a file to send has beside its bytes. A protocol without such things leaves them out.
 struct LocalAttributes {
-  std::optional<std::uint32_t> mode;  ///< permission bits
-  std::optional<FileTime> modified;
+  std::optional<std::uint32_t> mode = {};  ///< permission bits
+  std::optional<FileTime> modified = {};
 };
 
 /// Sending, where the protocol and the server can.

@@ -7,10 +7,11 @@
 #include <string>
 #include <thread>
 
-#include "tests/integration/ssh_access.h"
+#include "tests/integration/connector.h"
 #include "tests/servers/async_ssh_server.h"
 #include "tests/servers/openssh_server.h"
 #include "tests/servers/relay.h"
+#include "tests/servers/ssh_access.h"
 #include "tests/servers/ssh_server_kinds.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/network.h"

@@ -14,10 +14,11 @@
 #include <sstream>
 #include <string>
 
-#include "tests/integration/ssh_access.h"
+#include "tests/integration/connector.h"
 #include "tests/servers/async_ssh_server.h"
 #include "tests/servers/openssh_server.h"
 #include "tests/servers/relay.h"
+#include "tests/servers/ssh_access.h"
 #include "tests/servers/ssh_server_kinds.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/waiting.h"

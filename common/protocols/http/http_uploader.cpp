@@ -118,13 +118,13 @@ bool HttpUploader::make_directory(const RemotePath& path, const LocalAttributes&
   switch (head.status) {
     case 409:
       throw Error(ErrorKind::NotFound, error.message() + ": its parent is missing");
-    case 400:
+    case 400:  // may be about this path alone: Apache says so below a file
     case 404:
     case 405:  // exists, or the server knows no MKCOL
     case 501: {
       const std::lock_guard lock(mutex_);
       unproved_.emplace(path, error);
-      if (head.status != 405) refusal_ = error;
+      if (head.status == 501) refusal_ = error;
       return false;
     }
     default:

@@ -178,6 +178,8 @@ SftpRequests::Number SftpRequests::add(std::unique_ptr<Operation> operation,
     added.on_stop.emplace(context.stop, [this, number] { on_stop_(number); });
   }
   enqueue(number, added);
+  // What is called off already is not sent: the server would do it all the same.
+  if (context.stop.stop_requested()) cancel(number);
   return number;
 }
 

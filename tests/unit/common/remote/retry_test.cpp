@@ -125,7 +125,7 @@ TEST_F(RetryingStore, RepeatsBlockingCallsAfterPassingFailures) {
   fake_->fail_next(FakeCall::Check, 2, kReset);
   EXPECT_TRUE(store_->stat(RemotePath{}.child("f"), {}));
   EXPECT_EQ(store_->list({}, {}).size(), 1U);
-  store_->check(Purpose::ReceiveFile, {});
+  store_->check(Purpose::ReceiveDir, {});
   EXPECT_EQ(fake_->count_of(FakeCall::Stat), 3);
 }
 

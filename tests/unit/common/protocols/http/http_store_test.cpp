@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <future>
 
 #include "common/net/curl_http_client.h"
 #include "common/protocols/http/http_answer.h"
 #include "common/protocols/http/webdav.h"
+#include "tests/fakes/text_source.h"
 #include "tests/unit/common/net/scripted_server.h"
 
 namespace red::testing {
@@ -48,20 +48,6 @@ class RecordingSink final : public ReadSink {
 
  private:
   std::promise<std::optional<Error>> finished_;
-};
-
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  std::uint64_t size() const override { return text_.size(); }
-  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override {
-    const std::size_t count = std::min(buffer.size(), text_.size() - offset);
-    std::memcpy(buffer.data(), text_.data() + offset, count);
-    return count;
-  }
-
- private:
-  const std::string text_;
 };
 
 /// A store on a scripted server, and what the server was asked.
