@@ -73,7 +73,6 @@ class ConformanceServer {
 
   // --- Changing a tree
   virtual bool has_editor() const { return true; }
-  virtual bool makes_symlinks() const { return true; }
   virtual bool makes_hard_links() const { return true; }
   virtual bool tells_space() const { return true; }
   /// rename() without `replace` refuses a name that is taken; else it replaces all the same.

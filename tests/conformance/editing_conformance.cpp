@@ -349,11 +349,6 @@ TEST_P(TreeEditorConformance, SymbolicLinksAreMadeAndShown) {
   const auto make = [&](const char* name, const char* target) {
     editor().make_symlink(path(name), target, soon());
   };
-  if (!server().makes_symlinks()) {
-    EXPECT_FALSE(error_of([&] { make("link", "directory"); }).retryable());
-    EXPECT_EQ(names_in(), Names{"directory"});
-    return;
-  }
   make("link", "directory/file");
   make("directory/up", "..");
   const auto link = store().stat(path("link"), soon());

@@ -44,11 +44,7 @@ class OpenSsh final : public SshHome<OpenSshServer> {};
 
 class AsyncSsh final : public SshHome<AsyncSshServer> {};
 
-class ProFtpd final : public SshHome<ProFtpdServer> {
- public:
-  // Making one fails, whatever it leads to.
-  bool makes_symlinks() const override { return false; }
-};
+class ProFtpd final : public SshHome<ProFtpdServer> {};
 
 INSTANTIATE_TEST_SUITE_P(OpenSsh, RemoteStoreConformance, ::testing::Values(start<OpenSsh>));
 INSTANTIATE_TEST_SUITE_P(OpenSsh, UploaderConformance, ::testing::Values(start<OpenSsh>));

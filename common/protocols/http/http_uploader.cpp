@@ -67,16 +67,17 @@ HttpUploader::HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess&
 void HttpUploader::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,
                           const RequestContext& context) {
   const Url url = paths_.file(path);
+  const std::string method = path.is_root() ? method_ : "PUT";
   const auto body = std::make_shared<WatchedSource>(source);
-  HttpRequest request{.method = method_, .url = url.to_string(), .body = body};
+  HttpRequest request{.method = method, .url = url.to_string(), .body = body};
   if (names_content_type_) request.headers.add("Content-Type", "application/octet-stream");
   request.own_connection = source.size() >= kBulkFrom;
   try {
     const HttpResponseHead head = exchange_for_head(*client_, std::move(request), context);
-    if (!is_success(head)) throw explain(upload_error(head, method_, url, !path.is_root()), path);
+    if (!is_success(head)) throw explain(upload_error(head, method, url, !path.is_root()), path);
     file_arrived(path);
   } catch (const Error& error) {
-    if (!error.retryable() || method_ != "POST" || !body->was_read()) throw;
+    if (!error.retryable() || method != "POST" || !body->was_read()) throw;
     throw not_repeated(error);
   }
 }
