@@ -408,6 +408,24 @@ TEST_P(SshMountLinks, ThatDangleOpenNothing) {
   expect_nothing_local();
 }
 
+TEST_P(SshMountLinks, ThatMustNotBeFollowedHarmNobody) {
+  fs::create_directory(root() / "closed");
+  write_file(root() / "closed/file", "closed");
+  link("../closed/file", "tree/forbidden");
+  server_->own_root();
+  fs::permissions(root() / "closed", fs::perms::none);
+  ASSERT_THAT(mount_tree(), Succeeded()) << server_->log();
+  EXPECT_EQ(read_file(mount_ / "file"), "file");
+  EXPECT_EQ(read_at(mount_ / "forbidden", 0, 1000).bytes, "");
+  const fs::path local = directory_ / "received";
+  EXPECT_THAT(connector_.call("receive-dir",
+                              access_to(*server_, "dirPath", server_->path_of("tree")), {local}),
+              Succeeded());
+  EXPECT_EQ(read_file(local / "file"), "file");
+  EXPECT_FALSE(fs::exists(local / "forbidden"));
+  fs::permissions(root() / "closed", fs::perms::owner_all);
+}
+
 TEST_P(SshMountLinks, ThatGoRoundInCirclesOpenNothingAndHarmNobody) {
   link("itself", "tree/itself");
   link("pong", "tree/ping");

@@ -104,6 +104,18 @@ TEST(CurlHttpClient, AsksForUnencodedBytesAndNamesItself) {
   EXPECT_EQ(log.all().at(0).header("User-Agent"), "red-connector/1.0.0");
 }
 
+TEST(CurlHttpClient, RefusesAnAnswerWhoseLengthIsNoNumber) {
+  std::string lengths;
+  ScriptedServer server(ScriptedServer::answering(
+      [&](const auto&) { return "HTTP/1.1 200 OK\r\n" + lengths + "\r\nbytes"; }));
+  for (const char* each : {"Content-Length: 99999999999999999999999\r\n",
+                           "Content-Length: 5\r\nContent-Length: 6\r\n"}) {
+    lengths = each;
+    CurlHttpClient client({});
+    EXPECT_EQ(error_of(client, get(server.url("/"))).kind(), ErrorKind::Protocol) << each;
+  }
+}
+
 TEST(CurlHttpClient, SkipsInterimAnswers) {
   ScriptedServer server(ScriptedServer::answering([](const auto&) {
     return "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + http_answer(200, "body");
