@@ -282,6 +282,10 @@ void CurlExchange::finish() noexcept {
 // --- Time
 // ------------------------------------------------------------------------------------------
 
+milliseconds CurlExchange::stall_timeout() const {
+  return request_.stall_timeout.value_or(options_.stall_timeout);
+}
+
 bool CurlExchange::may_go_silent() const {
   return is_reused_ && !is_answered_ && !is_repeated_fresh_ &&
          is_idempotent_without_body(trail_->method());
@@ -292,10 +296,9 @@ TimePoint CurlExchange::next_check() const {
   if (phase_ == Phase::Queued) return next;
   if (phase_ == Phase::Connecting) {
     // Whenever the request starts, it has at least so long from now.
-    return std::min(next,
-                    loop_time_ + std::min(kSilenceOnReusedConnection, options_.stall_timeout));
+    return std::min(next, loop_time_ + std::min(kSilenceOnReusedConnection, stall_timeout()));
   }
-  next = std::min(next, last_activity_ + options_.stall_timeout);
+  next = std::min(next, last_activity_ + stall_timeout());
   if (may_go_silent()) next = std::min(next, request_start_ + kSilenceOnReusedConnection);
   return next;
 }
@@ -315,13 +318,13 @@ CurlExchange::Verdict CurlExchange::check_time() {
     is_repeated_fresh_ = true;
     return Verdict::RepeatFresh;
   }
-  if (loop_time_ < last_activity_ + options_.stall_timeout) return Verdict::GoOn;
+  if (loop_time_ < last_activity_ + stall_timeout()) return Verdict::GoOn;
   if (has_upload_moved()) {
     last_activity_ = loop_time_;
     return Verdict::GoOn;
   }
   fail(Error(ErrorKind::TimedOut,
-             what() + ": no byte from " + authority() + " for " + text_of(options_.stall_timeout)));
+             what() + ": no byte from " + authority() + " for " + text_of(stall_timeout())));
   return Verdict::Fail;
 }
 

@@ -87,6 +87,7 @@ class CurlExchange {
   bool has_upload_moved();
   Next end_whole_leg();
   Next follow_redirect();
+  std::chrono::milliseconds stall_timeout() const;
   Error failure_of(CURLcode code) const;
   std::string what() const;
   std::string authority() const;

@@ -148,6 +148,7 @@ void CurlHandle::set_headers(const CurlLeg& leg) {
   for (const auto& [name, value] : leg.request.headers) add_header(name, value);
   bool has_encoding = leg.request.headers.find("Accept-Encoding").has_value();
   if (leg.with_secrets) {
+    for (const auto& [name, value] : leg.request.private_headers) add_header(name, value);
     has_encoding = has_encoding || options_.headers.find("Accept-Encoding").has_value();
     for (const auto& [name, value] : options_.headers) {
       if (!leg.request.headers.find(name)) add_header(name, value);

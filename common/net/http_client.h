@@ -43,6 +43,7 @@ struct HttpRequest {
   std::string method = "GET";
   std::string url = {};  ///< absolute, encoded
   HttpHeaders headers = {};
+  HttpHeaders private_headers = {};            ///< sent to the first host only, like credentials
   std::shared_ptr<ByteSource> body = nullptr;  ///< null: none
   /// Bulk data: a connection of its own with HTTP/1.1 rather than a stream of a shared one.
   bool own_connection = false;
@@ -50,6 +51,8 @@ struct HttpRequest {
   bool fresh_connection = false;
   /// Without credentials and option headers: the URL is a remembered redirect target elsewhere.
   bool anonymous = false;
+  /// Instead of the client's, for what a server may think about for long.
+  std::optional<std::chrono::milliseconds> stall_timeout = {};
 };
 
 struct HttpResponseHead {

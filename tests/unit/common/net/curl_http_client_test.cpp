@@ -332,6 +332,29 @@ TEST_P(RedirectedUpload, KeepsMethodAndBody) {
 
 INSTANTIATE_TEST_SUITE_P(Codes, RedirectedUpload, ::testing::Values(301, 302, 307, 308));
 
+TEST(CurlHttpClient, KeepsPrivateHeadersFromOtherHosts) {
+  RequestLog elsewhere;
+  ScriptedServer other(ScriptedServer::answering([&](const auto& request) {
+    elsewhere.add(request);
+    return http_answer(200);
+  }));
+  RequestLog here;
+  ScriptedServer server(ScriptedServer::answering([&](const auto& request) {
+    here.add(request);
+    const std::string target = request.target == "/from" ? "/to" : other.url("/");
+    return http_answer(302, "", "Location: " + target + "\r\n");
+  }));
+  CurlHttpClient client({});
+  HttpRequest request = get(server.url("/from"));
+  request.headers.add("X-Public", "all");
+  request.private_headers.add("Cookie", "a=b");
+  exchange(client, std::move(request), soon(), kMaxBody);
+  for (const auto& seen : here.all()) EXPECT_EQ(seen.header("Cookie"), "a=b") << seen.target;
+  EXPECT_EQ(here.all().size(), 2U);
+  EXPECT_EQ(elsewhere.all().at(0).header("Cookie"), "");
+  EXPECT_EQ(elsewhere.all().at(0).header("X-Public"), "all");
+}
+
 TEST(CurlHttpClient, SeeOtherBecomesAGetWithoutBody) {
   RequestLog log;
   ScriptedServer server(ScriptedServer::answering([&](const auto& request) {
@@ -726,6 +749,17 @@ TEST(CurlHttpClient, NoByteForTheStallTimeIsATimeout) {
   const Error error = error_of(client, get(server.url("/")));
   EXPECT_EQ(error.kind(), ErrorKind::TimedOut);
   EXPECT_THAT(error.message(), HasSubstr("no byte from " + server.authority() + " for 100 ms"));
+}
+
+TEST(CurlHttpClient, ARequestMaySayItselfHowLongTheServerMayBeSilent) {
+  ScriptedServer server([](WireConnection& connection) {
+    connection.read_request();
+    connection.wait_for_close();
+  });
+  CurlHttpClient client({});
+  HttpRequest request = get(server.url("/"));
+  request.stall_timeout = 100ms;
+  EXPECT_THAT(error_of(client, std::move(request)).message(), HasSubstr("for 100 ms"));
 }
 
 TEST(CurlHttpClient, AKeptConnectionThatWentSilentIsReplacedOnce) {
