@@ -170,6 +170,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   mutable std::condition_variable changed;
   // guarded by mutex
   std::map<RemotePath, Node> nodes{{RemotePath{}, Node{}}};
+  std::map<RemotePath, Checksum> checksums;
   std::map<FakeCall, Failure> failures;
   std::map<FakeCall, int> calls;
   Failure upload_break;
@@ -416,6 +417,11 @@ void FakeStore::tell_sizes(bool yes) {
   core_->sizes = yes;
 }
 
+void FakeStore::tell_checksum(std::string_view path, Checksum checksum) {
+  const std::lock_guard lock(core_->mutex);
+  core_->checksums[path_of(path)] = std::move(checksum);
+}
+
 void FakeStore::tell_list_sizes(bool yes) {
   const std::lock_guard lock(core_->mutex);
   core_->list_sizes = yes;
@@ -522,6 +528,8 @@ std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestCon
     }
     if (text.find('/', prefix.size()) != std::string::npos) continue;
     entries.push_back(core_->entry_of(std::string(node->first.name()), node->second));
+    const auto checksum = core_->checksums.find(node->first);
+    if (checksum != core_->checksums.end()) entries.back().checksum = checksum->second;
     if (!core_->list_sizes) entries.back().size.reset();
   }
   return entries;

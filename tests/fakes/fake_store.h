@@ -54,8 +54,9 @@ class FakeStore final : public RemoteStore, private Uploader {
 
   // What kind of server this is.
   void serve_ranges(bool yes);
-  void tell_sizes(bool yes);       ///< in listings and answers
-  void tell_list_sizes(bool yes);  ///< in listings only
+  void tell_sizes(bool yes);                                     ///< in listings and answers
+  void tell_list_sizes(bool yes);                                ///< in listings only
+  void tell_checksum(std::string_view path, Checksum checksum);  ///< of a file, right or wrong
   void tell_validators(bool yes);
   void take_uploads(bool yes);
   void deliver_pieces_of(std::size_t bytes);
