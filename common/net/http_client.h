@@ -39,12 +39,20 @@ class HttpHeaders {
   std::vector<std::pair<std::string, std::string>> fields_;
 };
 
+struct HttpCredentials {
+  enum class Scheme { None, Basic, Digest, Bearer };
+  Scheme scheme = Scheme::None;
+  std::string username;
+  std::string password;  ///< or the bearer token
+};
+
 struct HttpRequest {
   std::string method = "GET";
   std::string url = {};  ///< absolute, encoded
   HttpHeaders headers = {};
-  HttpHeaders private_headers = {};            ///< sent to the first host only, like credentials
-  std::shared_ptr<ByteSource> body = nullptr;  ///< null: none
+  HttpHeaders private_headers = {};  ///< sent to the first host only, like credentials
+  std::optional<HttpCredentials> credentials = {};  ///< instead of the client's
+  std::shared_ptr<ByteSource> body = nullptr;       ///< null: none
   /// Bulk data: a connection of its own with HTTP/1.1 rather than a stream of a shared one.
   bool own_connection = false;
   /// Never use a connection that was used before (after one went silent).
@@ -75,13 +83,6 @@ class HttpSink {
   /// Exactly once, last. Null: the response came whole. A sink that returned false gets
   /// Error{Cancelled}. An HTTP status is no error here.
   virtual void finish(const Error* error) noexcept = 0;
-};
-
-struct HttpCredentials {
-  enum class Scheme { None, Basic, Digest, Bearer };
-  Scheme scheme = Scheme::None;
-  std::string username;
-  std::string password;  ///< or the bearer token
 };
 
 struct HttpClientOptions {
