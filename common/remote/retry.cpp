@@ -362,7 +362,7 @@ class RetryingEditor final : public TreeEditor {
   const RetryPolicy policy_;
 };
 
-class RetryingStore final : public RemoteStore, private Uploader {
+class RetryingStore final : public RemoteStore, private Uploader, private TreeUploader {
  public:
   RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer)
       : policy_(policy), pauses_(std::make_shared<Pauses>(timer)), store_(std::move(store)) {
@@ -386,6 +386,9 @@ class RetryingStore final : public RemoteStore, private Uploader {
     try_repeatedly(policy_, context, [&] { store_->check(purpose, context); });
   }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
+  TreeUploader* tree_uploader() override {
+    return store_->tree_uploader() == nullptr ? nullptr : this;
+  }
   TreeEditor* editor() override { return editor_ ? &*editor_ : nullptr; }
 
  private:
@@ -398,6 +401,13 @@ class RetryingStore final : public RemoteStore, private Uploader {
                       const RequestContext& context) override {
     try_repeatedly(policy_, context,
                    [&] { store_->uploader()->make_directory(path, attributes, context); });
+  }
+
+  void upload_tree(const std::vector<FileToSend>& files,
+                   const std::function<void(std::int64_t)>& on_sent,
+                   const RequestContext& context) override {
+    try_repeatedly(policy_, context,
+                   [&] { store_->tree_uploader()->upload_tree(files, on_sent, context); });
   }
 
   const RetryPolicy policy_;

@@ -25,6 +25,7 @@ set(homes
   "libssh2.*                 : common/protocols/sftp/"
   "botan/.*                  : common/protocols/sftp/"
   "nlohmann/.*               : common/json/"
+  "zlib\\.h                   : common/protocols/xnat/"
   "CLI/.*                    : cli/command_line.cpp"
   "spdlog/.*                 : common/logging.cpp"
   "libxml/.*                 : common/protocols/http/")

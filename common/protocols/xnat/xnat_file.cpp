@@ -1,0 +1,62 @@
+#include "common/protocols/xnat/xnat_file.h"
+
+#include <utility>
+
+namespace red {
+namespace {
+
+/// Passes everything on; says what a missing file can mean here.
+class MissingFileSink final : public ReadSink {
+ public:
+  explicit MissingFileSink(std::shared_ptr<ReadSink> sink) : sink_(std::move(sink)) {}
+
+  bool begin(const ReadAnswer& answer) override { return sink_->begin(answer); }
+  bool receive(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    return sink_->receive(offset, bytes);
+  }
+  void finish(const Error* error) noexcept override {
+    if (error == nullptr || error->kind() != ErrorKind::NotFound) return sink_->finish(error);
+    const Error explained(ErrorKind::NotFound,
+                          error->message() +
+                              ": the resource has no such file, or its catalog names one that is "
+                              "gone");
+    sink_->finish(&explained);
+  }
+
+ private:
+  const std::shared_ptr<ReadSink> sink_;
+};
+
+}  // namespace
+
+XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known)
+    : session_(std::move(session)), locator_(std::move(locator)), known_(known) {}
+
+void XnatFile::read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
+                    const RequestContext& context) {
+  auto explaining = std::make_shared<MissingFileSink>(std::move(sink));
+  if (const auto file = opened()) return file->read(range, std::move(explaining), context);
+  locator_(context, [self = shared_from_this(), range, explaining, context](const Error* error,
+                                                                            const Url& url) {
+    if (error != nullptr) return explaining->finish(error);
+    self->open_at(url)->read(range, explaining, context);
+  });
+}
+
+Version XnatFile::version() const {
+  const auto file = opened();
+  return file ? file->version() : known_;
+}
+
+std::shared_ptr<HttpFile> XnatFile::opened() const {
+  const std::lock_guard lock(mutex_);
+  return file_;
+}
+
+std::shared_ptr<HttpFile> XnatFile::open_at(const Url& url) {
+  const std::lock_guard lock(mutex_);
+  if (!file_) file_ = std::make_shared<HttpFile>(session_, url, "GET", known_);
+  return file_;
+}
+
+}  // namespace red
