@@ -90,6 +90,8 @@ std::string name_of(XnatFault::Kind kind) {
       return "login_page";
     case XnatFault::Kind::ExpireSession:
       return "expire_session";
+    case XnatFault::Kind::HoldUpload:
+      return "hold_upload";
     case XnatFault::Kind::ConcurrentModification:
       return "concurrent_modification";
   }
@@ -136,8 +138,9 @@ XnatServer::XnatServer(XnatOptions options)
 std::string XnatServer::base_url() const { return url(options_.context); }
 
 Command XnatServer::command() const {
-  return {.arguments = {"/usr/bin/python3", RED_TEST_SERVERS "/xnat", work("settings.json")},
-          .environment = {{"PYTHONDONTWRITEBYTECODE", "1"}}};
+  // Nothing but Python's own library, and nothing left in the source directory.
+  return {.arguments = {"/usr/bin/python3", "-I", "-S", "-B", RED_TEST_SERVERS "/xnat",
+                        work("settings.json")}};
 }
 
 void XnatServer::write_settings() const {

@@ -37,7 +37,8 @@ enum class XnatRanges {
 /// What an object is added with. What is empty is as XNAT would choose it.
 struct XnatObject {
   std::string id = {};                    ///< accession ID of a subject, experiment or assessor
-  std::optional<std::string> label = {};  ///< in place of the last segment of its path
+  std::optional<std::string> label = {};  ///< in place of the last segment of its
+                                          ///< path; of a project, its alias
   std::string xsi_type = {};
   std::string type = {};                  ///< of a scan or a reconstruction
   std::string description = {};           ///< of a project; the series of a scan
@@ -50,7 +51,7 @@ struct XnatObject {
 struct XnatFault {
   enum class Kind {
     Delay,                   ///< the answer begins `delay` later
-    Hold,                    ///< it stops after `bytes` of its body until release(); 0: before it
+    Hold,                    ///< it stops after `bytes` of its body until release()
     Status,                  ///< it is `status` with an HTML page; nothing is done
     LoseAnswer,              ///< the same, but what was asked is done
     Truncate,                ///< the connection ends after `bytes` of the answer's body
@@ -59,6 +60,7 @@ struct XnatFault {
                              ///< on the server's disk, without an entry in the catalog
     LoginPage,               ///< the HTML of the login page with status 200
     ExpireSession,           ///< the request's session has just expired
+    HoldUpload,              ///< between the bytes and the catalog the server waits for release()
     ConcurrentModification,  ///< 500 after the bytes are stored, before the catalog is written
   };
   Kind kind;
@@ -67,7 +69,7 @@ struct XnatFault {
   int skip = 0;             ///< that many requests still go well
   int times = -1;           ///< then that many go wrong; -1: all
   std::chrono::milliseconds delay{0};
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;  ///< of an answer, 0: before its head
   int status = 500;
 };
 

@@ -13,8 +13,15 @@ LOCK_OUT_SECONDS = 3600
 TOKEN_SECONDS = 2 * 24 * 3600
 
 
+FAILURE = ("Your login attempt failed because the username and password combination you provided "
+           "was invalid or your user already has the maximum number of user sessions open.")
+
+
 class Denied(Exception):
-    """No session for this name and password."""
+    """No session for this name and password; XNAT does not tell why."""
+
+    def __init__(self):
+        super().__init__(FAILURE)
 
 
 class Session:
@@ -71,7 +78,13 @@ class Accounts:
                 return name
             self._failures[name] = count + 1, time.monotonic()
             self.failed_logins += 1
-        raise Denied("Your account is locked" if locked else "Bad credentials")
+        raise Denied
+
+    def is_of(self, session, name):
+        """Whether the name or alias beside a session's cookie is that of its user."""
+        name = name.rpartition("/")[2]
+        token = self._tokens.get(name)
+        return session.user == (token.user if token else name)
 
     @staticmethod
     def read_basic(field):
@@ -82,7 +95,7 @@ class Accounts:
         try:
             name, _, password = base64.b64decode(encoded).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise Denied("Failed to decode basic authentication token") from error
+            raise Denied from error
         return name, password
 
     # --- Sessions --------------------------------------------------------------------------------
@@ -95,8 +108,7 @@ class Accounts:
             if user != GUEST:
                 if mine >= self.max_sessions:
                     self.failed_logins += 1
-                    raise Denied(f"Maximum sessions of {self.max_sessions} for this principal "
-                                 "exceeded")
+                    raise Denied
                 self.logins += 1
             session = Session(user)
             self._sessions[session.id] = session

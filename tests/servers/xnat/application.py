@@ -128,7 +128,7 @@ class Application:
         session = self._accounts.find(session_id)
         try:
             basic = accounts.Accounts.read_basic(request.fields.get("authorization", ""))
-            if basic and not (session and session.user == basic[0]):
+            if basic and not (session and self._accounts.is_of(session, basic[0])):
                 session = self._log_in(exchange, *basic)
         except Denied as error:
             raise Refusal(tomcat_page(401, str(error))) from error
@@ -278,11 +278,12 @@ class Application:
 
     def _get(self, request, place, user):
         if place.route.leaf != "files":
-            answer = self._listings.answer(request, place, user)
-            return answer or status_page(403)
-        if not place.owners():
+            answer = self._listings.answer(request, place, user) or status_page(403)
+        elif place.owners():
+            answer = self._downloads.answer(request, place)
+        else:
             raise NotFound("Unable to find the specified resource.")
-        return self._without_length(request, self._downloads.answer(request, place))
+        return self._without_length(request, answer)
 
     def _without_length(self, request, answer):
         """Restlet cannot count from the end of what it does not know the end of."""

@@ -8,11 +8,9 @@ import json
 import archive as store
 from archive import Entry
 from contents import GeneratedContent
-from faults import Fault
 from wire import Answer
 
 USER = "admin"
-SESSION_KINDS = ("scans", "reconstructions")
 
 
 class Control:
@@ -82,8 +80,9 @@ class Control:
         if word == "subjects":
             return self._archive.add_subject(item, name, USER, made_id)
         if word == "experiments":
-            subject = item if item.kind == "subjects" else None
-            return self._archive.add_experiment(item.project, subject, name, USER, made_id)
+            if item.kind != "subjects":
+                raise LookupError("a new experiment needs its subject")
+            return self._archive.add_experiment(item.project, item, name, USER, made_id)
         if word == "assessors":
             return self._archive.add_assessor(item, name, USER, made_id)
         return self._archive.add_part(word, item, name, USER)
@@ -108,6 +107,9 @@ class Control:
 
     @staticmethod
     def _relabel(item, label):
+        if item.kind == "projects":
+            item.alias = label
+            return
         item.label = label
         if item.kind == "subjects":
             item.project.subjects[item.id] = item, label
@@ -155,6 +157,8 @@ class Control:
             path = name.replace("{}", f"{number:05d}")
             content = GeneratedContent(self._archive.pattern, number + seed, size)
             found.entries[path] = Entry(path, content)
+            # Now, so that the first listing need not.
+            found.entries[path].digest(self._settings.checksums)
         found.write_catalog()
         return {}
 
@@ -208,7 +212,7 @@ class Control:
     # --- Faults and settings ---------------------------------------------------------------------
 
     def do_add_fault(self, **fault):
-        self._faults.add(Fault(**fault))
+        self._faults.add(**fault)
         return {}
 
     def do_clear_faults(self):

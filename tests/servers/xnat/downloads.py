@@ -250,7 +250,7 @@ def partial(content, first, length, shown_last, available=None):
 
 
 def restlet_range(parsed, content):
-    """It never looks where the file ends: more is promised than there is, and the rest is awaited."""
+    """It never looks where the file ends: more is promised than there is, the rest is awaited."""
     size = content.size
     if parsed is None or parsed[1] == parsed[2] == "":
         return Answer(206, fields=[("Accept-Ranges", "bytes")])

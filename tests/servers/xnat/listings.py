@@ -20,6 +20,17 @@ RECONSTRUCTION_COLUMNS = ["xnat_reconstructedimagedata_id", "ID", "type", "baseS
 PROJECT_COLUMNS = ["ID", "secondary_ID", "name", "description", "pi_firstname", "pi_lastname",
                    "URI"]
 
+# What the query may name beside the columns that are there without it. Projects and subjects do not
+# tell their type.
+MORE_COLUMNS = {
+    "projects": ("pi_title", "pi_email", "alias", "insert_date", "insert_user"),
+    "subjects": ("gender", "handedness", "dob", "yob", "age", "group", "src"),
+    "experiments": ("subject_ID", "subject_label", "insert_user", "age", "scanner", "note"),
+    "assessors": ("insert_user", "note"),
+    "scans": ("frames", "image_session_ID", "uid", "start_time", "modality"),
+    "reconstructions": ("xsiType", "note"),
+}
+
 
 def values_of(item, label, project):
     """All that a column may show, by its name in small letters."""
@@ -47,10 +58,11 @@ def values_of(item, label, project):
     return values
 
 
-def listing(request, members, columns, key=None, limited=False):
+def listing(request, kind, members, columns, key=None, limited=False):
     """`members` are (item, its label, the project it is seen in)."""
     if asked := request.parameter("columns"):
-        columns = [column.lower() if "/" in column else column for column in asked.split(",")]
+        columns = [column.lower() if "/" in column else column for column in asked.split(",")
+                   if "/" in column or column in columns or column in MORE_COLUMNS[kind]]
         columns += [name for name in (key, "URI") if name and name not in columns]
     rows = []
     for member in members:
@@ -175,9 +187,9 @@ class Listings:
         return getattr(self, "_" + place.route.leaf)(request, place, user)
 
     def _projects(self, request, _, user):
-        return listing(request, [(project, "", project)
-                                 for project in self._archive.projects.values()
-                                 if self._archive.sees(user, project)], PROJECT_COLUMNS)
+        members = [(project, "", project) for project in self._archive.projects.values()
+                   if self._archive.sees(user, project)]
+        return listing(request, "projects", members, PROJECT_COLUMNS)
 
     def _project(self, request, place, user):
         return document(self._archive, request, place.project, "", place.project, user)
@@ -187,12 +199,13 @@ class Listings:
         if place.project is None:
             members = [(subject, subject.label, subject.project)
                        for subject in archive.subjects.values() if archive.reads(user, subject)]
-            return listing(request, matching(request, members), SUBJECT_COLUMNS, limited=True)
+            return listing(request, "subjects", matching(request, members), SUBJECT_COLUMNS,
+                           limited=True)
         if not archive.reads_project(user, place.project):
             return None
         members = [(subject, label, place.project)
                    for subject, label in place.project.subjects.values()]
-        return listing(request, members, SUBJECT_COLUMNS, limited=True)
+        return listing(request, "subjects", members, SUBJECT_COLUMNS, limited=True)
 
     def _subject(self, request, place, user):
         project = place.project or place.subject.project
@@ -212,7 +225,8 @@ class Listings:
                        for each, label in archive.sessions(place.project)
                        if place.subject is None or each.subject is place.subject]
             members = matching(request, members)
-        return listing(request, members, EXPERIMENT_COLUMNS, "xnat:subjectassessordata/id", True)
+        return listing(request, "experiments", members, EXPERIMENT_COLUMNS,
+                       "xnat:subjectassessordata/id", limited=True)
 
     def _experiment(self, request, place, user):
         if not place.experiments:
@@ -231,22 +245,20 @@ class Listings:
             raise NotFound("Unable to find the specified experiment.")
         return found[0]
 
-    def _scans(self, request, place, _):
+    def _parts(self, request, place, kind, columns, key=None):
         session = self._session(place)
-        return listing(request, [(scan, "", session.project) for scan in session.scans.values()],
-                       SCAN_COLUMNS)
+        members = [(part, part.label, session.project) for part in getattr(session, kind).values()]
+        return listing(request, kind, members, columns, key)
+
+    def _scans(self, request, place, _):
+        return self._parts(request, place, "scans", SCAN_COLUMNS)
 
     def _reconstructions(self, request, place, _):
-        session = self._session(place)
-        return listing(request, [(each, "", session.project)
-                                 for each in session.reconstructions.values()],
-                       RECONSTRUCTION_COLUMNS)
+        return self._parts(request, place, "reconstructions", RECONSTRUCTION_COLUMNS)
 
     def _assessors(self, request, place, _):
-        session = self._session(place)
-        return listing(request, [(each, each.label, session.project)
-                                 for each in session.assessors.values()],
-                       ASSESSOR_COLUMNS, "xnat:imageassessordata/id")
+        return self._parts(request, place, "assessors", ASSESSOR_COLUMNS,
+                           "xnat:imageassessordata/id")
 
     def _scan(self, request, place, user):
         found = place.scans or place.reconstructions
@@ -261,9 +273,9 @@ class Listings:
         item = (place.experiments or [place.subject])[0]
         if item is None:
             raise NotFound("Unable to find the specified experiment.")
-        return listing(request, [(project, "", project)
-                                 for project in self._archive.projects_of(item)
-                                 if self._archive.sees(user, project)], PROJECT_COLUMNS)
+        members = [(project, "", project) for project in self._archive.projects_of(item)
+                   if self._archive.sees(user, project)]
+        return listing(request, "projects", members, PROJECT_COLUMNS)
 
     _share = _shares
 

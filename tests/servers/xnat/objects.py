@@ -11,6 +11,7 @@ from uploads import set_attributes
 from wire import Answer
 
 MAX_DOCUMENT = 1 << 20
+NOT_EXPERIMENT = re.compile(r"(ScanData|:projectData|:subjectData|:reconstructedImageData)$")
 
 
 class Objects:
@@ -36,7 +37,7 @@ class Objects:
             self._archive.add_project(name, user)
         return Answer(200)
 
-    def _put_subject(self, request, place, user, _):
+    def _put_subject(self, request, place, user, document):
         name = escaped(place.route.names["subjects"])
         project = place.project
         if project is None:
@@ -44,6 +45,8 @@ class Objects:
         subject = self._archive.subject_in(project, name)
         if not self._archive.edits(user, subject or project):
             return status_page(403)
+        if type_of(request, document) not in ("", "xnat:subjectData"):
+            return status_page(422, "Only xnat:Subject documents can be PUT to this address.")
         if subject:
             relabel(request, project.subjects, subject)
             return Answer(200, subject.id)
@@ -64,7 +67,12 @@ class Objects:
         xsi_type = type_of(request, document)
         if not xsi_type:
             return status_page(417, "Need PUT Contents")
-        subject = self._subject_for(project, names.get("subjects"), user)
+        if NOT_EXPERIMENT.search(xsi_type):
+            return status_page(422, "Only xnat:Subject documents can be PUT to this address.")
+        subject = self._subject_for(project, names.get("subjects")
+                                    or request.parameter("subject_ID"), user)
+        if subject is None:
+            return status_page(422, "Submitted experiment record must include the subject.")
         experiment = self._archive.add_experiment(project, subject, label, user)
         experiment.xsi_type = xsi_type
         experiment.date = request.parameter("date", "")
@@ -87,6 +95,9 @@ class Objects:
         xsi_type = type_of(request, document)
         if not xsi_type:
             return status_page(417, "Need PUT Contents")
+        if NOT_EXPERIMENT.search(xsi_type) or xsi_type.endswith("SessionData"):
+            return status_page(422, "Only xnat:imageAssessorData documents can be PUT to this "
+                               "address.")
         assessor = self._archive.add_assessor(session, escaped(place.route.names["assessors"]),
                                               user)
         assessor.xsi_type = xsi_type
@@ -101,8 +112,8 @@ class Objects:
         name = urllib.parse.unquote_plus(place.route.names["scans"]).replace("[SLASH]", "/")
         scan = session.scans.get(name)
         xsi_type = type_of(request, document)
-        if xsi_type == "xnat:imageScanData":
-            return status_page(400, "xnat:imageScanData is not a specific scan type.")
+        if xsi_type == "xnat:imageScanData" or xsi_type and not xsi_type.endswith("ScanData"):
+            return status_page(400, "Only Scan documents can be PUT to this address.")
         if scan is None and not xsi_type:
             return status_page(417, "Need PUT Contents")
         if scan and xsi_type and scan.xsi_type != xsi_type:

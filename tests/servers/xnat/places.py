@@ -200,10 +200,6 @@ class Place:
             return self.sessions[0]
         return next(iter(self.owners()), None)
 
-    def any_project(self):
-        item = self.security_item()
-        return self.project or (item and item.project)
-
     def resources(self, with_parts):
         """All resources of the place, `with_parts` those of a session's scans and the like, too."""
         direction = self.route.direction

@@ -15,16 +15,19 @@ CLOSING = (400, 408, 411, 413, 414, 500, 501, 503)
 
 
 class Traffic:
-    """Counts connections, requests and bytes."""
+    """Counts connections, from their first requests on, requests and bytes."""
 
     def __init__(self):
         self._mutex = threading.Lock()
         self._wires = set()
         self._most = 0
+        self._count = 0
         self._requests = []
 
     def opened(self, wire):
         with self._mutex:
+            self._count += 1
+            wire.number = self._count
             self._wires.add(wire)
             self._most = max(self._most, len(self._wires))
 
@@ -71,14 +74,14 @@ class Server:
         self._limit = requests_per_connection
         self._tls = tls
 
-    def serve(self, sock, number):
+    def serve(self, sock):
         if self._tls:
             try:
                 sock = self._tls.wrap_socket(sock, server_side=True)
             except (OSError, ssl.SSLError):
                 sock.close()
                 return
-        wire = Wire(sock, number, idle_seconds=20)
+        wire = Wire(sock, idle_seconds=20)
         try:
             self._converse(wire)
         except Gone:
@@ -126,7 +129,7 @@ class Server:
 
     def _limit_body(self, wire, faults):
         if "hold" in faults:
-            fault, act = faults["hold"], lambda: self._faults.hold(wire)
+            fault, act = faults["hold"], lambda: faults["hold"].hold(wire)
         elif "truncate" in faults:
             fault, act = faults["truncate"], wire.cut
         elif "reset" in faults:
@@ -145,8 +148,8 @@ class ControlServer:
     def __init__(self, control):
         self._control = control
 
-    def serve(self, sock, number):
-        wire = Wire(sock, number, idle_seconds=3600)
+    def serve(self, sock):
+        wire = Wire(sock, idle_seconds=3600)
         try:
             while True:
                 request = wire.read_request()
@@ -162,7 +165,6 @@ class ControlServer:
 
 
 def accept_connections(listener, serve):
-    number = 0
     while True:
         try:
             sock, _ = listener.accept()
@@ -170,8 +172,7 @@ def accept_connections(listener, serve):
             # Out of descriptors: the ones that are open will end.
             time.sleep(0.01)
             continue
-        number += 1
-        threading.Thread(target=serve, args=(sock, number), daemon=True).start()
+        threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
 
 def listen(port):

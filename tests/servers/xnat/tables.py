@@ -51,7 +51,7 @@ def to_html(rows, columns):
 
 
 def table(request, rows, columns, before="", after=""):
-    rows, columns = arranged(request, rows, columns)
+    rows = arranged(request, rows, columns)
     form = request.parameter("format", "json")
     if form == "csv":
         return in_blocks(to_csv(rows, columns), "text/csv")
@@ -68,7 +68,7 @@ def arranged(request, rows, columns):
         at = columns.index(column)
         rows = sorted(rows, key=lambda row: row[at],
                       reverse=request.parameter("sortOrder", "").upper() == "DESC")
-    return rows, columns
+    return rows
 
 
 def total(rows):

@@ -72,6 +72,8 @@ class Uploads:
             duplicates, added = self._keep(request, resource, uploads)
         except (Unreadable, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
             return status_page(500, str(error))
+        if "hold_upload" in faults:
+            faults["hold_upload"].hold(wire)
         time.sleep(self._settings.catalog_time)
         if "concurrent_modification" in faults or not self._write(resource, snapshot, added):
             return status_page(500, "Another thread or process modified the catalog")

@@ -48,10 +48,6 @@ class Request:
         value = self.parameter(name)
         return value is not None and value.lower() in ("false", "0")
 
-    @property
-    def has_body(self):
-        return self.chunked or self.length > 0
-
 
 class Answer:
     """`body` is bytes, a FilePart, or a function that writes chunks to what it is given."""
@@ -110,8 +106,8 @@ class ChunkWriter:
 
 
 class Wire:
-    def __init__(self, sock, number, idle_seconds):
-        self.number = number
+    def __init__(self, sock, idle_seconds):
+        self.number = 0  # of the connection
         self.sent = 0  # bytes of the body of the answer under way
         self.received = 0  # bytes of the body of the request under way
         self._socket = sock
@@ -203,10 +199,10 @@ class Wire:
 
     def swallow(self):
         """Reads what is left of the request's body; false if that is too much."""
-        if self._unread > MAX_SWALLOW:
-            return False
-        for _ in self.body():
-            if self.received > MAX_SWALLOW and self._unread_chunks:
+        swallowed = 0
+        for block in self.body():
+            swallowed += len(block)
+            if swallowed > MAX_SWALLOW:
                 return False
         return True
 
@@ -316,7 +312,7 @@ class Wire:
             length -= count
 
     def wait(self, seconds=None, event=None):
-        """Waits for the time or the event descriptor to become readable, or for the client to end."""
+        """Waits for the time or until `event` becomes readable. Raises Gone if the client ends."""
         poll = select.poll()
         poll.register(self._socket, select.POLLRDHUP)
         if event is not None:
