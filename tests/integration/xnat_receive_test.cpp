@@ -227,13 +227,17 @@ TEST_F(XnatReceive, TakesAliasTokensAsNameAndPassword) {
   EXPECT_EQ(read_file(target_), "x");
 }
 
-TEST_F(XnatReceive, KeepsToTheBoundOfConnections) {
-  server_.add_files(kScan, "{}.dcm", 100, 20'000);
+TEST(XnatSite, IsNeverAskedOverMoreConnectionsThanAllowed) {
+  XnatServer server({.requests_per_connection = 0});
+  server.add_files(kScan, "{}.dcm", 100, 20'000);
+  const Connector connector("red-connector-xnat-http");
+  const TemporaryDirectory directory;
   for (const int bound : {1, 3}) {
-    server_.forget_requests();
-    EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}, {"connections", bound}}),
+    server.forget_requests();
+    const Json where = {{"project", "P"}, {"session", "E"}, {"connections", bound}};
+    EXPECT_THAT(connector.call("receive-dir", access_to(server, where), {directory / "target"}),
                 Succeeded());
-    EXPECT_LE(server_.counters().most_connections, bound);
+    EXPECT_LE(server.counters().most_connections, bound);
   }
 }
 

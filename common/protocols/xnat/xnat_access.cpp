@@ -178,7 +178,6 @@ HttpClientOptions client_options(const XnatForm& form, const SiteOptions& site,
   client.proxy = form.web.proxy.value_or(site.web.proxy.value_or(std::string()));
   client.connect_timeout = options.connect_timeout;
   client.max_connections = options.connections;
-  client.uses_tls = form.base_url->scheme == "https";
   return client;
 }
 
@@ -220,6 +219,7 @@ XnatAccess read_xnat_access(JsonDocument document, Purpose purpose, const SiteOp
   access.overwrites = form.overwrites.value_or(false);
   access.options = to_access_options(form.shared, site, kDefaults);
   access.client = client_options(form, site, access.options);
+  access.client.uses_tls = access.base.scheme == "https";
   return access;
 }
 

@@ -5,17 +5,20 @@
 namespace red {
 namespace {
 
-/// Passes everything on; says what a missing file can mean here.
-class MissingFileSink final : public ReadSink {
+/// Passes everything on, and looks at how it ends.
+class WatchedSink final : public ReadSink {
  public:
-  explicit MissingFileSink(std::shared_ptr<ReadSink> sink) : sink_(std::move(sink)) {}
+  WatchedSink(std::shared_ptr<ReadSink> sink, std::function<void()> on_change)
+      : sink_(std::move(sink)), on_change_(std::move(on_change)) {}
 
   bool begin(const ReadAnswer& answer) override { return sink_->begin(answer); }
   bool receive(std::uint64_t offset, std::span<const std::byte> bytes) override {
     return sink_->receive(offset, bytes);
   }
   void finish(const Error* error) noexcept override {
+    if (error != nullptr && error->kind() == ErrorKind::ChangedRemotely) on_change_();
     if (error == nullptr || error->kind() != ErrorKind::NotFound) return sink_->finish(error);
+    // What a missing file can mean here.
     const Error explained(ErrorKind::NotFound,
                           error->message() +
                               ": the resource has no such file, or its catalog names one that is "
@@ -25,21 +28,26 @@ class MissingFileSink final : public ReadSink {
 
  private:
   const std::shared_ptr<ReadSink> sink_;
+  const std::function<void()> on_change_;
 };
 
 }  // namespace
 
-XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known)
-    : session_(std::move(session)), locator_(std::move(locator)), known_(known) {}
+XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known,
+                   std::function<void()> on_change)
+    : session_(std::move(session)),
+      locator_(std::move(locator)),
+      known_(known),
+      on_change_(std::move(on_change)) {}
 
 void XnatFile::read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
                     const RequestContext& context) {
-  auto explaining = std::make_shared<MissingFileSink>(std::move(sink));
-  if (const auto file = opened()) return file->read(range, std::move(explaining), context);
-  locator_(context, [self = shared_from_this(), range, explaining, context](const Error* error,
-                                                                            const Url& url) {
-    if (error != nullptr) return explaining->finish(error);
-    self->open_at(url)->read(range, explaining, context);
+  auto watched = std::make_shared<WatchedSink>(std::move(sink), on_change_);
+  if (const auto file = opened()) return file->read(range, std::move(watched), context);
+  locator_(context, [self = shared_from_this(), range, watched, context](const Error* error,
+                                                                         const Url& url) {
+    if (error != nullptr) return watched->finish(error);
+    self->open_at(url)->read(range, watched, context);
   });
 }
 

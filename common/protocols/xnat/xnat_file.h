@@ -20,7 +20,9 @@ class XnatFile final : public RemoteFile, public std::enable_shared_from_this<Xn
   /// Finds out where the file is without blocking the caller.
   using Locator = std::function<void(const RequestContext& context, Located located)>;
 
-  XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known);
+  /// `on_change` is called when the server proves to have another file than `known` says.
+  XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known,
+           std::function<void()> on_change);
 
   void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
             const RequestContext& context) override;
@@ -34,6 +36,7 @@ class XnatFile final : public RemoteFile, public std::enable_shared_from_this<Xn
   const std::shared_ptr<HttpClient> session_;
   const Locator locator_;
   const Version known_;
+  const std::function<void()> on_change_;
 
   mutable std::mutex mutex_;
   std::shared_ptr<HttpFile> file_;  ///< guarded by mutex_; set once it is located

@@ -272,14 +272,11 @@ void XnatSession::login_ended(const HttpResponseHead& head, const std::string& b
 std::string XnatSession::cookies_of_login(const HttpResponseHead& head,
                                           const std::string& body) const {
   const std::string url = url_of_session().to_display();
-  if (head.status == 401 && body.find("aximum sessions") != std::string::npos) {
-    throw Error(ErrorKind::Authentication,
-                "GET " + url + ": HTTP 401: the user has as many sessions as the server allows");
-  }
   if (head.status == 401) {
     throw Error(ErrorKind::Authentication,
                 error_for_status(head, "GET", url).message() +
-                    "; not tried again, as the server locks accounts that fail often");
+                    " (a user with too many open sessions is refused, too); not tried again, as "
+                    "the server locks accounts that fail often");
   }
   if (head.status < 200 || head.status >= 300) throw error_for_status(head, "GET", url);
   const std::string_view id = std::string_view(body).substr(0, body.find_last_not_of("\r\n ") + 1);

@@ -119,7 +119,8 @@ HttpResponseHead XnatStore::fetch_head(const Url& url, const RequestContext& con
 // --- Reading -------------------------------------------------------------------------------------
 
 std::shared_ptr<RemoteFile> XnatStore::open(const RemotePath& path, const Version& known) {
-  return std::make_shared<XnatFile>(parts_->session, locator_for(path), known);
+  return std::make_shared<XnatFile>(parts_->session, locator_for(path), known,
+                                    [parts = parts_, path] { parts->tree.distrust(path); });
 }
 
 XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {

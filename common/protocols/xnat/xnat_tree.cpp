@@ -137,7 +137,7 @@ XnatPlace XnatTree::find(const RemotePath& path, const RequestContext& context) 
 
 std::vector<Entry> XnatTree::list(const RemotePath& directory, const RequestContext& context) {
   const XnatPlace place = find(directory, context);
-  if (place.kind == Kind::Files) return files(place, context);
+  if (place.kind == Kind::Files) return files(directory, place, context);
   std::vector<Entry> entries;
   for (Child& child : children(place, context)) {
     remember(directory.child(child.entry.name), child.place);
@@ -267,14 +267,34 @@ std::shared_ptr<const XnatCatalog> XnatTree::catalog(const XnatPlace& place,
   });
 }
 
-std::vector<Entry> XnatTree::files(const XnatPlace& place, const RequestContext& context) {
+std::vector<Entry> XnatTree::files(const RemotePath& directory, const XnatPlace& place,
+                                   const RequestContext& context) {
   const auto known = catalog(place, context);
-  if (const auto* entries = known->find_directory(place.inside)) return *entries;
+  if (const auto* found = known->find_directory(place.inside)) {
+    std::vector<Entry> entries = *found;
+    drop_distrusted(directory, entries);
+    return entries;
+  }
   const std::string where = queries_.url(file_path(place.path, place.inside)).to_display();
   if (known->find_file(place.inside) != nullptr) {
     throw Error(ErrorKind::Unsupported, where + ": is a file, not a directory");
   }
   throw Error(ErrorKind::NotFound, where + ": there is no such directory");
+}
+
+void XnatTree::distrust(const RemotePath& path) {
+  const std::lock_guard lock(mutex_);
+  if (distrusted_.size() < kMaxFiles) distrusted_.insert(path);
+}
+
+void XnatTree::drop_distrusted(const RemotePath& directory, std::vector<Entry>& entries) const {
+  const std::lock_guard lock(mutex_);
+  if (distrusted_.empty()) return;
+  for (Entry& entry : entries) {
+    if (!distrusted_.contains(directory.child(entry.name))) continue;
+    entry.size.reset();
+    entry.checksum.reset();
+  }
 }
 
 bool XnatTree::is_directory(const XnatPlace& place, const RequestContext& context) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ class XnatTree {
 
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context);
 
+  /// What the catalog says of this file has proved to be wrong: from now on listings say nothing.
+  void distrust(const RemotePath& path);
+
   /// Whether a place in a resource is a directory there.
   bool is_directory(const XnatPlace& place, const RequestContext& context);
 
@@ -81,7 +85,9 @@ class XnatTree {
   Children containers(const XnatPlace& place, const RequestContext& context) const;
   Children resources(const XnatPlace& place, const RequestContext& context);
   std::vector<XnatResource> resources_of(const XnatPlace& place, const RequestContext& context);
-  std::vector<Entry> files(const XnatPlace& place, const RequestContext& context);
+  std::vector<Entry> files(const RemotePath& directory, const XnatPlace& place,
+                           const RequestContext& context);
+  void drop_distrusted(const RemotePath& directory, std::vector<Entry>& entries) const;
   std::shared_ptr<const XnatCatalog> catalog(const XnatPlace& place, const RequestContext& context);
 
   // set once
@@ -92,7 +98,9 @@ class XnatTree {
   AnswerCache<XnatCatalog> catalogs_;
 
   mutable std::mutex mutex_;
-  std::map<RemotePath, XnatPlace> places_;  ///< guarded by mutex_; directories above files
+  // guarded by mutex_
+  std::map<RemotePath, XnatPlace> places_;  ///< directories above files
+  std::set<RemotePath> distrusted_;         ///< files
 };
 
 }  // namespace red

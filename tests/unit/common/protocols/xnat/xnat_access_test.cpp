@@ -65,7 +65,7 @@ TEST(XnatAccess, HasTheDefaultsOfTheProtocol) {
   EXPECT_TRUE(access.client.verify_tls);
   EXPECT_TRUE(access.client.uses_tls);
   EXPECT_EQ(access.client.credentials.scheme, HttpCredentials::Scheme::None);
-  EXPECT_EQ(read(access_with({})).resource, std::nullopt);
+  EXPECT_EQ(read(access_with(Json::object())).resource, std::nullopt);
 }
 
 TEST(XnatAccess, ReadsWhatIsForSending) {
