@@ -37,9 +37,9 @@ Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& s
   XnatAccess access = read_xnat_access(std::move(document), purpose, site);
   AccessOptions options = access.options;
   std::string location = location_of(access);
-  return {std::move(options), std::move(location), [access = std::move(access)] {
-            return std::make_unique<XnatStore>(access,
-                                               std::make_shared<CurlHttpClient>(access.client));
+  return {std::move(options), std::move(location), [access = std::move(access), purpose] {
+            return std::make_unique<XnatStore>(
+                access, std::make_shared<CurlHttpClient>(access.client), purpose);
           }};
 }
 

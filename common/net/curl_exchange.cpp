@@ -44,8 +44,9 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
       loop_time_(loop_time),
       started_(std::chrono::steady_clock::now()) {}
 
-void CurlExchange::accept(std::function<void()> on_stop) {
+void CurlExchange::accept(std::function<void()> on_stop, std::function<void()> on_resume) {
   trail_.emplace(request_.method, Url::parse(request_.url));
+  if (request_.flow) request_.flow->on_release(std::move(on_resume));
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 
@@ -53,7 +54,7 @@ void CurlExchange::begin_leg(std::unique_ptr<CurlHandle> handle) {
   handle_ = std::move(handle);
   reader_.reset();
   phase_ = Phase::Connecting;
-  is_reused_ = has_body_begun_ = is_answered_ = false;
+  is_reused_ = has_body_begun_ = is_answered_ = is_paused_ = false;
   discarded_ = sent_ = 0;
   unsent_in_kernel_ = 0;
 
@@ -130,6 +131,10 @@ bool CurlExchange::take_header(std::string_view line) {
 
 std::size_t CurlExchange::on_body(char* data, std::size_t, std::size_t size, void* self) {
   auto* exchange = static_cast<CurlExchange*>(self);
+  if (exchange->is_held()) {
+    exchange->is_paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
   const bool goes_on = exchange->guarded(
       [&] { return exchange->take_body(std::as_bytes(std::span<const char>(data, size))); });
   return goes_on ? size : CURL_WRITEFUNC_ERROR;
@@ -198,6 +203,12 @@ int CurlExchange::on_rewind(void* self, curl_off_t offset, int origin) {
   if (origin != SEEK_SET || offset < 0 || may_have_arrived) return CURL_SEEKFUNC_FAIL;
   exchange->sent_ = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
+}
+
+void CurlExchange::resume() {
+  if (!handle_ || !std::exchange(is_paused_, false)) return;
+  last_activity_ = loop_time_;
+  curl_easy_pause(easy(), CURLPAUSE_CONT);
 }
 
 // --- The end of a leg
@@ -275,6 +286,7 @@ void CurlExchange::cancel() { fail(Error(ErrorKind::Cancelled, what() + ": calle
 
 void CurlExchange::finish() noexcept {
   stop_callback_.reset();
+  if (request_.flow) request_.flow->on_release({});
   if (log_enabled(LogLevel::Debug)) log_end();
   sink_->finish(error_ ? &*error_ : nullptr);
 }
@@ -319,7 +331,7 @@ CurlExchange::Verdict CurlExchange::check_time() {
     return Verdict::RepeatFresh;
   }
   if (loop_time_ < last_activity_ + stall_timeout()) return Verdict::GoOn;
-  if (has_upload_moved()) {
+  if (is_paused_ || has_upload_moved()) {
     last_activity_ = loop_time_;
     return Verdict::GoOn;
   }

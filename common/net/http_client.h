@@ -1,10 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +49,24 @@ struct HttpCredentials {
   std::string password;  ///< or the bearer token
 };
 
+/// Holds back the bytes of one answer, and with them its sender, while its sink has no room for
+/// more. What is on its way already still arrives. Thread-safe.
+class HttpFlow {
+ public:
+  void hold() { is_held_ = true; }
+  void release();
+  bool is_held() const { return is_held_; }
+
+  /// For the client: what to do when the flow goes on. Not called any more when this returns with
+  /// another one; hence the lock during the call.
+  void on_release(std::function<void()> resume);
+
+ private:
+  std::atomic<bool> is_held_ = false;
+  std::mutex mutex_;
+  std::function<void()> resume_;  ///< guarded by mutex_
+};
+
 struct HttpRequest {
   std::string method = "GET";
   std::string url = {};  ///< absolute, encoded
@@ -61,6 +82,7 @@ struct HttpRequest {
   bool anonymous = false;
   /// Instead of the client's, for what a server may think about for long.
   std::optional<std::chrono::milliseconds> stall_timeout = {};
+  std::shared_ptr<HttpFlow> flow = nullptr;  ///< null: the sink always has room
 };
 
 struct HttpResponseHead {

@@ -177,14 +177,14 @@ TEST_F(XnatReceive, SaysThatTheUserHasTooManySessions) {
 }
 
 TEST_F(XnatReceive, RenewsASessionThatExpiresDuringATransfer) {
-  server_.add_files(kScan, "{}.dcm", 200, 5000);
+  server_.add_files(kScan, "{}.dcm", 100, 300'000);
   for (const bool login_page : {false, true}) {
     server_.set_login_page(login_page);
     server_.clear_faults();
     server_.forget_requests();
     server_.add_fault({.kind = XnatFault::Kind::ExpireSession, .path = "00050.dcm", .times = 1});
     EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
-    EXPECT_EQ(received().size(), 200U + 3U);
+    EXPECT_EQ(names_in(target_ / "scans/1/resources/DICOM").size(), 100U);
     expect_one_session(2);
   }
 }
@@ -394,7 +394,90 @@ TEST_F(XnatReceive, BringsAResourceOfTenThousandFiles) {
   EXPECT_EQ(read_file(target_ / "scans/1/resources/DICOM/09999.dcm"),
             XnatServer::generated_content(9999, 100));
   EXPECT_EQ(server_.counters().requests["files"], 1);
+  EXPECT_EQ(server_.counters().requests["archive"], 1);
+  EXPECT_EQ(server_.counters().requests["file"], 0);
   expect_one_session();
+}
+
+/// Resources of many small files, which come packed; things that can go wrong with that.
+class XnatPacked : public XnatReceive {
+ protected:
+  static constexpr int kFiles = 300;
+
+  XnatPacked() { server_.add_files(kScan, "d/{}.dcm", kFiles, 3000); }
+
+  void expect_all() {
+    const fs::path directory = target_ / "scans/1/resources/DICOM/d";
+    ASSERT_EQ(names_in(directory).size(), kFiles);
+    for (int i = 0; i < kFiles; ++i) {
+      const std::string name = XnatServer::generated_name("{}.dcm", i);
+      ASSERT_EQ(read_file(directory / name), XnatServer::generated_content(i, 3000)) << name;
+    }
+  }
+  Outcome receive() { return receive_dir({{"project", "P"}, {"session", "E"}}); }
+};
+
+TEST_F(XnatPacked, ComeInOneRequest) {
+  EXPECT_THAT(receive(), Succeeded());
+  expect_all();
+  EXPECT_EQ(server_.counters().requests["archive"], 1);
+  EXPECT_EQ(server_.counters().requests["file"], 0);
+}
+
+TEST_F(XnatPacked, ComeOneByOneWhereTheServerPacksNothing) {
+  server_.add_fault({.kind = XnatFault::Kind::Status, .path = "format=tar", .status = 501});
+  EXPECT_THAT(receive(), Succeeded());
+  expect_all();
+}
+
+TEST_F(XnatPacked, ComeOneByOneAfterAnArchiveThatWasCut) {
+  for (const auto kind : {XnatFault::Kind::Truncate, XnatFault::Kind::Reset}) {
+    server_.clear_faults();
+    server_.add_fault({.kind = kind, .path = "format=tar", .bytes = 400'000});
+    EXPECT_THAT(receive(), Succeeded());
+    expect_all();
+  }
+}
+
+TEST_F(XnatPacked, ComeOneByOneWhereAPageIsInTheArchivesPlace) {
+  server_.add_fault({.kind = XnatFault::Kind::LoginPage, .path = "format=tar"});
+  EXPECT_THAT(receive(), Succeeded());
+  expect_all();
+}
+
+TEST_F(XnatPacked, AreMissedWhereTheArchiveLeavesThemOut) {
+  server_.lose_file(kScan, "d/00200.dcm");
+  const Outcome outcome = receive();
+  EXPECT_THAT(outcome, FailedWith(exit_code::kNotFound));
+  EXPECT_THAT(outcome.errors, HasSubstr("00200.dcm"));
+  expect_one_session();
+}
+
+TEST_F(XnatPacked, AreCheckedAsAllOthers) {
+  server_.set_entry(kScan, "d/00200.dcm", "3000", "0a0364b9e99bb480dd25e1f0284c8555");
+  const Outcome outcome = receive();
+  EXPECT_THAT(outcome, FailedWith(exit_code::kIntegrity));
+  EXPECT_THAT(outcome.errors, HasSubstr("00200.dcm"));
+}
+
+TEST_F(XnatPacked, ComeOneByOneWithoutDigestsToProveThem) {
+  server_.set_checksums(false);
+  EXPECT_THAT(receive(), Succeeded());
+  expect_all();
+  EXPECT_EQ(server_.counters().requests["archive"], 0);
+}
+
+TEST_F(XnatPacked, ComeWhateverTheBoundOfConnections) {
+  server_.add_files("projects/P/subjects/S/experiments/E/scans/2/resources/DICOM", "{}", 200, 9000);
+  server_.add_files("projects/P/subjects/S/experiments/E/scans/3/resources/DICOM", "{}", 9,
+                    900'000);
+  for (const int connections : {1, 2, 3}) {
+    EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}, {"connections", connections}}),
+                Succeeded());
+    expect_all();
+    EXPECT_EQ(names_in(target_ / "scans/2/resources/DICOM").size(), 200U);
+    EXPECT_EQ(names_in(target_ / "scans/3/resources/DICOM").size(), 9U);
+  }
 }
 
 TEST_F(XnatReceive, NamesWhatCollidesById) {

@@ -22,6 +22,7 @@ class XnatCatalog {
   const std::vector<Entry>* find_directory(const RemotePath& inside) const;
   /// Null if there is no such file.
   const XnatCatalogEntry* find_file(const RemotePath& inside) const;
+  const std::map<RemotePath, XnatCatalogEntry>& files() const { return files_; }
   /// How many files it has.
   std::size_t size() const { return files_.size(); }
 

@@ -33,22 +33,32 @@ class WatchedSink final : public ReadSink {
 
 }  // namespace
 
-XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, const Version& known,
-                   std::function<void()> on_change)
+XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, Packer packer,
+                   const Version& known, std::function<void()> on_change)
     : session_(std::move(session)),
       locator_(std::move(locator)),
+      packer_(std::move(packer)),
       known_(known),
       on_change_(std::move(on_change)) {}
 
 void XnatFile::read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
                     const RequestContext& context) {
-  auto watched = std::make_shared<WatchedSink>(std::move(sink), on_change_);
-  if (const auto file = opened()) return file->read(range, std::move(watched), context);
-  locator_(context, [self = shared_from_this(), range, watched, context](const Error* error,
-                                                                         const Url& url) {
-    if (error != nullptr) return watched->finish(error);
-    self->open_at(url)->read(range, watched, context);
-  });
+  const auto watched = std::make_shared<WatchedSink>(std::move(sink), on_change_);
+  const bool is_packed =
+      !range && packer_ && packer_(watched, context, [self = shared_from_this(), watched, context] {
+        self->read_alone(std::nullopt, watched, context);
+      });
+  if (!is_packed) read_alone(range, watched, context);
+}
+
+void XnatFile::read_alone(std::optional<ByteRange> range, const std::shared_ptr<ReadSink>& sink,
+                          const RequestContext& context) {
+  if (const auto file = opened()) return file->read(range, sink, context);
+  locator_(context,
+           [self = shared_from_this(), range, sink, context](const Error* error, const Url& url) {
+             if (error != nullptr) return sink->finish(error);
+             self->open_at(url)->read(range, sink, context);
+           });
 }
 
 Version XnatFile::version() const {

@@ -103,6 +103,11 @@ std::optional<RemotePath> parse_path(std::string_view text) {
 
 }  // namespace
 
+std::optional<RemotePath> path_in_resource(std::string_view uri) {
+  const auto inside = path_in(uri);
+  return inside ? parse_path(*inside) : std::nullopt;
+}
+
 std::vector<XnatObject> parse_objects(std::string_view json, const std::string& where) {
   std::vector<XnatObject> objects;
   for (const JsonValue& row : rows_of(json, where)) {

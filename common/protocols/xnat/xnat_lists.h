@@ -35,6 +35,9 @@ struct XnatCatalogEntry {
   std::optional<Checksum> checksum;   ///< MD5
 };
 
+/// The path inside its resource that the URI of a file, or its name in an archive, ends with.
+std::optional<RemotePath> path_in_resource(std::string_view uri);
+
 // Each reads the JSON text of a list (restlet/representations/JSONTableRepresentation.java), of
 // which every value is a string. `where` is for messages. Throws Error{Protocol} for what is none.
 

@@ -1,9 +1,11 @@
 #include "common/protocols/xnat/xnat_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/net/http_answer.h"
 #include "common/net/http_error.h"
+#include "common/protocols/xnat/packed_reads.h"
 #include "common/protocols/xnat/xnat_finder.h"
 #include "common/protocols/xnat/xnat_names.h"
 #include "common/protocols/xnat/xnat_queries.h"
@@ -15,6 +17,16 @@ namespace {
 
 /// One finds the way, and the others find it known.
 constexpr std::size_t kLocatingThreads = 1;
+/// Files that come in archives need no connection each.
+constexpr int kParallelFiles = 64;
+
+/// Large files have half of the connections to themselves when there is TLS; one must be left for
+/// others when all archives are held back.
+std::size_t archives_at_a_time(const HttpClientOptions& client) {
+  const int half = client.max_connections / 2;
+  const int for_large = client.max_connections - (client.uses_tls ? half : 0);
+  return static_cast<std::size_t>(std::max(std::min(half, for_large - 1), 0));
+}
 
 Entry directory_entry(const RemotePath& path) {
   Entry entry;
@@ -64,7 +76,8 @@ struct XnatStore::Parts {
         queries(session, access.base),
         finder(access, queries),
         tree(access, queries, finder),
-        uploader(access, queries, finder) {}
+        uploader(access, queries, finder),
+        packed(std::make_shared<PackedReads>(queries, archives_at_a_time(access.client))) {}
 
   Url url_of(const XnatPlace& place) const {
     return queries.url(place.kind == XnatPlace::Kind::Files && !place.inside.is_root()
@@ -78,18 +91,23 @@ struct XnatStore::Parts {
   const XnatFinder finder;
   XnatTree tree;
   XnatUploader uploader;
+  const std::shared_ptr<PackedReads> packed;
   WorkerPool locators{kLocatingThreads};  // last: its threads use all of the above
 };
 
-XnatStore::XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client)
-    : parts_(std::make_shared<Parts>(std::move(access), std::move(client))) {}
+XnatStore::XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client, Purpose purpose)
+    : purpose_(purpose), parts_(std::make_shared<Parts>(std::move(access), std::move(client))) {}
 
 XnatStore::~XnatStore() {
   parts_->locators.stop();
+  parts_->packed->stop();
   parts_->session->end();
 }
 
-int XnatStore::parallelism() const { return parts_->access.options.connections; }
+int XnatStore::parallelism() const {
+  const int connections = parts_->access.options.connections;
+  return purpose_ == Purpose::ReceiveDir ? std::max(connections, kParallelFiles) : connections;
+}
 
 std::vector<Entry> XnatStore::list(const RemotePath& directory, const RequestContext& context) {
   return parts_->tree.list(directory, context);
@@ -119,7 +137,7 @@ HttpResponseHead XnatStore::fetch_head(const Url& url, const RequestContext& con
 // --- Reading -------------------------------------------------------------------------------------
 
 std::shared_ptr<RemoteFile> XnatStore::open(const RemotePath& path, const Version& known) {
-  return std::make_shared<XnatFile>(parts_->session, locator_for(path), known,
+  return std::make_shared<XnatFile>(parts_->session, locator_for(path), packer_for(path), known,
                                     [parts = parts_, path] { parts->tree.distrust(path); });
 }
 
@@ -144,6 +162,19 @@ XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {
     if (is_accepted) return;
     const Error error(ErrorKind::Cancelled, path.text() + ": the session has ended");
     located(&error, {});
+  };
+}
+
+/// Whoever lists a resource to receive it reads all of it.
+XnatFile::Packer XnatStore::packer_for(const RemotePath& path) const {
+  if (purpose_ != Purpose::ReceiveDir) return {};
+  const auto place = parts_->tree.find_known(path);
+  auto catalog = place ? parts_->tree.known_catalog(*place) : nullptr;
+  if (!catalog) return {};
+  return [packed = parts_->packed, place = *place, catalog = std::move(catalog)](
+             const std::shared_ptr<ReadSink>& sink, const RequestContext& context,
+             std::function<void()> read_alone) {
+    return packed->read(place.path, catalog, place.inside, sink, context, std::move(read_alone));
   };
 }
 

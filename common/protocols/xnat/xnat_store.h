@@ -21,7 +21,7 @@ std::string location_of(const XnatAccess& access);
 class XnatStore final : public RemoteStore {
  public:
   /// No I/O. The client must have been made with the options of the access data.
-  XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client);
+  XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client, Purpose purpose);
   /// Logs out.
   ~XnatStore() override;
 
@@ -40,8 +40,10 @@ class XnatStore final : public RemoteStore {
   struct Parts;
 
   XnatFile::Locator locator_for(const RemotePath& path) const;
+  XnatFile::Packer packer_for(const RemotePath& path) const;
   HttpResponseHead fetch_head(const Url& url, const RequestContext& context) const;
 
+  const Purpose purpose_;
   /// Shared with files whose place is being looked for.
   const std::shared_ptr<Parts> parts_;
 };

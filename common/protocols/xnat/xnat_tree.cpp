@@ -282,6 +282,10 @@ std::vector<Entry> XnatTree::files(const RemotePath& directory, const XnatPlace&
   throw Error(ErrorKind::NotFound, where + ": there is no such directory");
 }
 
+std::shared_ptr<const XnatCatalog> XnatTree::known_catalog(const XnatPlace& place) const {
+  return place.kind == Kind::Files ? catalogs_.find(place.path) : nullptr;
+}
+
 void XnatTree::distrust(const RemotePath& path) {
   const std::lock_guard lock(mutex_);
   if (distrusted_.size() < kMaxFiles) distrusted_.insert(path);

@@ -62,6 +62,9 @@ class XnatTree {
 
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context);
 
+  /// The catalog of the resource, if it has been listed and is remembered.
+  std::shared_ptr<const XnatCatalog> known_catalog(const XnatPlace& place) const;
+
   /// What the catalog says of this file has proved to be wrong: from now on listings say nothing.
   void distrust(const RemotePath& path);
 

@@ -762,6 +762,58 @@ TEST(CurlHttpClient, ARequestMaySayItselfHowLongTheServerMayBeSilent) {
   EXPECT_THAT(error_of(client, std::move(request)).message(), HasSubstr("for 100 ms"));
 }
 
+TEST(CurlHttpClient, HoldsBytesBackAsLongAsTheSinkWants) {
+  const std::string body(5'000'000, 'x');
+  ScriptedServer server(
+      ScriptedServer::answering([&](const auto&) { return http_answer(200, body); }));
+  HttpClientOptions options;
+  options.stall_timeout = 100ms;
+  CurlHttpClient client(options);
+  const auto flow = std::make_shared<HttpFlow>();
+  const auto sink = std::make_shared<WatchingSink>();
+  std::promise<void> held;
+  bool has_held = false;
+  sink->on_bytes = [&](auto) {
+    if (!std::exchange(has_held, true)) {
+      flow->hold();
+      held.set_value();
+    }
+    return true;
+  };
+  HttpRequest request = get(server.url("/"));
+  request.flow = flow;
+  client.start(std::move(request), sink, soon());
+  held.get_future().wait();
+  // Others go on, and being held is no stall.
+  EXPECT_EQ(exchange(client, get(server.url("/")), soon(), body.size()).body.size(), body.size());
+  std::this_thread::sleep_for(200ms);
+  EXPECT_LT(sink->received, body.size());
+  flow->release();
+  EXPECT_FALSE(sink->wait());
+  EXPECT_EQ(sink->received, body.size());
+}
+
+TEST(CurlHttpClient, AHeldExchangeCanBeCalledOff) {
+  ScriptedServer server(ScriptedServer::answering(
+      [&](const auto&) { return http_answer(200, std::string(5'000'000, 'x')); }));
+  CurlHttpClient client({});
+  const auto flow = std::make_shared<HttpFlow>();
+  const auto sink = std::make_shared<WatchingSink>();
+  std::promise<void> held;
+  sink->on_begin = [&](const auto&) {
+    flow->hold();
+    held.set_value();
+    return true;
+  };
+  std::stop_source stop;
+  HttpRequest request = get(server.url("/"));
+  request.flow = flow;
+  client.start(std::move(request), sink, {.stop = stop.get_token()});
+  held.get_future().wait();
+  stop.request_stop();
+  EXPECT_EQ(sink->wait()->kind(), ErrorKind::Cancelled);
+}
+
 TEST(CurlHttpClient, AKeptConnectionThatWentSilentIsReplacedOnce) {
   ScriptedServer server([](WireConnection& connection) {
     connection.read_request();
