@@ -118,25 +118,22 @@ class Uploads:
         duplicates, added = [], {}
         for upload in uploads:
             if request.is_true("extract") and PACKED.search(upload.name):
-                with self._archive.mutex:
-                    self._extract(request, resource, upload, duplicates, added)
+                self._extract(request, resource, upload, duplicates, added)
                 os.unlink(upload.path)
-                continue
-            with self._archive.mutex:
+            else:
                 self._place(request, resource, upload.name, upload.path, duplicates, added)
         return duplicates, added
 
     def _place(self, request, resource, name, path, duplicates, added):
-        there = name in resource.stray or (name in resource.entries
-                                           and resource.entries[name].content)
-        if there and not request.is_true("overwrite"):
-            duplicates.append(name)
-            os.unlink(path)
-            return
-        discard(resource, name)
-        content = StoredContent(path)
-        resource.stray[name] = content
-        added[name] = content
+        with self._archive.mutex:
+            entry = resource.entries.get(name)
+            there = name in resource.stray or (entry and entry.content)
+            if there and not request.is_true("overwrite"):
+                duplicates.append(name)
+                os.unlink(path)
+                return
+            discard(resource, name)
+            added[name] = resource.stray[name] = StoredContent(path)
 
     def _extract(self, request, resource, upload, duplicates, added):
         for name, stream in members_of(upload):
