@@ -58,14 +58,13 @@ class PackedReads::Stream final : public HttpSink {
   Stream(std::shared_ptr<PackedReads> reads, std::shared_ptr<Archive> archive)
       : reads_(std::move(reads)),
         archive_(std::move(archive)),
-        tar_(kLargestFile,
-             [this](TarMember member) { reads_->arrived(*archive_, std::move(member)); }) {}
+        tar_(kLargestFile, [this](TarMember member) { take(std::move(member)); }) {}
 
   bool begin(const HttpResponseHead& head) override { return head.status == 200; }
   bool receive(std::span<const std::byte> bytes) override {
     try {
       tar_.read(bytes);
-      return true;
+      return known_ > 0 || strangers_ < kMostStrangers;
     } catch (const Error& error) {
       log(LogLevel::Info, archive_->resource + ": " + error.message());
       return false;
@@ -74,9 +73,18 @@ class PackedReads::Stream final : public HttpSink {
   void finish(const Error*) noexcept override { reads_->ended(archive_); }
 
  private:
+  /// An archive whose paths are none that we know is of no use.
+  static constexpr int kMostStrangers = 10;
+
+  void take(TarMember member) {
+    ++(reads_->arrived(*archive_, std::move(member)) ? known_ : strangers_);
+  }
+
   const std::shared_ptr<PackedReads> reads_;
   const std::shared_ptr<Archive> archive_;
   TarReader tar_;
+  int known_ = 0;
+  int strangers_ = 0;
 };
 
 std::shared_ptr<PackedReads::Archive> PackedReads::archive_of(
@@ -91,10 +99,22 @@ std::shared_ptr<PackedReads::Archive> PackedReads::archive_of(
   return archive;
 }
 
-/// Whether it still brings what is mostly wanted.
-bool PackedReads::is_worth_it(const Archive& archive) const {
-  return archive.has_small_files && archive.taken.size() * 4 <= archive.catalog->size() &&
-         coming_ < max_archives_;
+/// Whether it is to be asked for now. What was read alone before would come a second time.
+bool PackedReads::begin_if_worth_it(Archive& archive) {
+  if (archive.state != Archive::State::NotAsked) return false;
+  const bool is_mostly_wanted = archive.taken.size() * 4 <= archive.catalog->size();
+  if (is_stopped_ || !is_mostly_wanted || coming_ >= max_archives_) return false;
+  archive.state = Archive::State::Coming;
+  ++coming_;
+  return true;
+}
+
+std::optional<TarMember> PackedReads::take_early(Archive& archive, const RemotePath& file) {
+  auto found = archive.early.extract(file);
+  if (!found) return std::nullopt;
+  archive.taken.insert(file);
+  archive.early_bytes -= found.mapped().content.size();
+  return std::move(found.mapped());
 }
 
 bool PackedReads::read(const std::string& resource,
@@ -111,19 +131,13 @@ bool PackedReads::read(const std::string& resource,
   {
     const std::lock_guard lock(mutex_);
     archive = archive_of(resource, catalog);
-    if (is_stopped_ || !archive->taken.insert(file).second) return false;
-    if (auto found = archive->early.extract(file)) {
-      early = std::move(found.mapped());
-      archive->early_bytes -= early->content.size();
-    } else {
-      has_to_ask = archive->state == Archive::State::NotAsked && is_worth_it(*archive);
-      const bool is_coming = has_to_ask || archive->state == Archive::State::Coming;
-      if (!is_coming || archive->dropped.contains(file)) return false;
+    early = take_early(*archive, file);
+    if (!early) {
+      if (!archive->has_small_files || archive->state == Archive::State::Over) return false;
+      if (!archive->taken.insert(file).second) return false;
+      has_to_ask = begin_if_worth_it(*archive);
+      if (archive->state != Archive::State::Coming || archive->dropped.contains(file)) return false;
       archive->waiting.emplace(file, waiting);
-    }
-    if (has_to_ask) {
-      archive->state = Archive::State::Coming;
-      ++coming_;
     }
     has_room = !archive->waiting.empty() || archive->early_bytes < kMaxEarly / 2;
   }
@@ -154,11 +168,12 @@ void PackedReads::request(const std::shared_ptr<Archive>& archive) {
                            {.stop = archive->stop.get_token()});
 }
 
-void PackedReads::arrived(Archive& archive, TarMember member) {
+bool PackedReads::arrived(Archive& archive, TarMember member) {
   const auto file = path_in_resource("/" + member.name);
   const XnatCatalogEntry* entry = file ? archive.catalog->find_file(*file) : nullptr;
+  if (entry == nullptr) return false;
   // The request of its own tells what has become of it.
-  if (entry == nullptr || entry->size != member.content.size()) return;
+  if (entry->size != member.content.size()) return true;
   std::shared_ptr<Waiting> waiting;
   {
     const std::lock_guard lock(mutex_);
@@ -170,6 +185,7 @@ void PackedReads::arrived(Archive& archive, TarMember member) {
     if (archive.waiting.empty() && archive.early_bytes >= kMaxEarly) archive.flow->hold();
   }
   if (waiting) deliver(member, *waiting->sink);
+  return true;
 }
 
 /// While somebody waits for what comes later, nothing may be held back for others.
@@ -189,6 +205,9 @@ void PackedReads::ended(const std::shared_ptr<Archive>& archive) {
     const std::lock_guard lock(mutex_);
     archive->state = Archive::State::Over;
     --coming_;
+    archive->catalog.reset();
+    archive->taken.clear();
+    archive->dropped.clear();
     left.swap(archive->waiting);
   }
   for (const auto& [file, waiting] : left) waiting->read_alone();

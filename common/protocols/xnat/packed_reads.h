@@ -61,7 +61,7 @@ class PackedReads : public std::enable_shared_from_this<PackedReads> {
     enum class State { NotAsked, Coming, Over } state = State::NotAsked;
     std::shared_ptr<HttpFlow> flow = std::make_shared<HttpFlow>();
     std::stop_source stop = {};
-    std::set<RemotePath> taken = {};    ///< what somebody has read or waits for
+    std::set<RemotePath> taken = {};    ///< what somebody has read, however, or waits for
     std::set<RemotePath> dropped = {};  ///< has come when there was no room for it
     std::map<RemotePath, std::shared_ptr<Waiting>> waiting = {};
     std::map<RemotePath, TarMember> early = {};  ///< has come before anybody wanted it
@@ -70,9 +70,11 @@ class PackedReads : public std::enable_shared_from_this<PackedReads> {
 
   std::shared_ptr<Archive> archive_of(const std::string& resource,
                                       const std::shared_ptr<const XnatCatalog>& catalog);
-  bool is_worth_it(const Archive& archive) const;
+  bool begin_if_worth_it(Archive& archive);
+  static std::optional<TarMember> take_early(Archive& archive, const RemotePath& file);
   void request(const std::shared_ptr<Archive>& archive);
-  void arrived(Archive& archive, TarMember member);
+  /// Whether it is a file of the catalog.
+  bool arrived(Archive& archive, TarMember member);
   static void keep_early(Archive& archive, const RemotePath& file, TarMember member);
   void ended(const std::shared_ptr<Archive>& archive);
   void call_off(const std::shared_ptr<Archive>& archive, const RemotePath& file);

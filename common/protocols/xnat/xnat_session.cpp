@@ -73,8 +73,11 @@ bool is_html(const HttpResponseHead& head) {
 /// XNAT names every file that it sends, HTML or not, and its web pages are below /app.
 bool is_login_page(const HttpRequest& request, const HttpResponseHead& head) {
   if (head.status < 200 || head.status >= 300) return false;
-  const bool was_redirected = head.url != request.url;
-  if (was_redirected && head.url.find("/app/") != std::string::npos) return true;
+  if (head.url != request.url) {
+    const std::string path = Url::parse(head.url).path;
+    const bool was_sent_elsewhere = path != Url::parse(request.url).path;
+    if (was_sent_elsewhere && path.find("/app/") != std::string::npos) return true;
+  }
   const bool reads = request.method == "GET" || request.method == "HEAD";
   return reads && is_html(head) && !head.headers.find("Content-Disposition");
 }

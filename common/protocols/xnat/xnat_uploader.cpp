@@ -102,7 +102,8 @@ void refuse_names(const std::vector<FileToSend>& files) {
 // --- Where to ------------------------------------------------------------------------------------
 
 void XnatUploader::check_type(std::string_view what, const XnatObject& existing) const {
-  if (access_.xsi_type.empty() || existing.xsi_type == access_.xsi_type) return;
+  const bool is_told = !access_.xsi_type.empty() && !existing.xsi_type.empty();
+  if (!is_told || existing.xsi_type == access_.xsi_type) return;
   throw Error(ErrorKind::AlreadyExists, "the " + std::string(what) + " " + existing.id +
                                             " exists and is of type " + existing.xsi_type +
                                             ", not " + access_.xsi_type + " (xsiType)");
@@ -119,7 +120,6 @@ XnatUploader::Owner XnatUploader::find_owner(const RequestContext& context) cons
   if (access_.session) return find_session(context);
   if (!access_.subject) return {project_path(finder_.project(context))};
   const auto found = finder_.subject(context);
-  check_type("subject", *found.object);
   return {subject_path(found.project, found.object->id)};
 }
 
@@ -323,7 +323,7 @@ XnatUploader::Sent XnatUploader::send_plain(const std::string& resource, const R
 }
 
 /// Reads it once: an archive has the CRC-32 of a file before its content.
-XnatUploader::Sent XnatUploader::describe(const FileToSend& file) {
+XnatUploader::Sent XnatUploader::describe(const FileToSend& file, const RequestContext& context) {
   const auto source = file.open();
   Digest md5(DigestAlgorithm::Md5);
   uLong crc = ::crc32(0, nullptr, 0);
@@ -331,6 +331,7 @@ XnatUploader::Sent XnatUploader::describe(const FileToSend& file) {
   for (std::uint64_t offset = 0;;) {
     const std::size_t count = source->read_at(offset, buffer);
     if (count == 0) break;
+    if (context.stop.stop_requested()) throw Error(ErrorKind::Cancelled, "called off");
     md5.update(std::span(buffer).first(count));
     crc = ::crc32(crc, reinterpret_cast<const Bytef*>(buffer.data()), static_cast<uInt>(count));
     offset += count;
@@ -345,7 +346,7 @@ void XnatUploader::send_archive(const std::string& resource,
   const auto archive = std::make_shared<ZipSource>(on_sent);
   bool overwrites = access_.overwrites;
   for (const FileToSend* file : files) {
-    const Sent& described = sent[file->path] = describe(*file);
+    const Sent& described = sent[file->path] = describe(*file, context);
     archive->add(*file, described.crc);
     overwrites = overwrites || !begun_.insert(file->path).second;
   }

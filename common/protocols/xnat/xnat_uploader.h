@@ -69,7 +69,7 @@ class XnatUploader final : public Uploader, public TreeUploader {
   XnatCatalog catalog(const std::string& resource, const RequestContext& context) const;
   void refuse_existing(const XnatCatalog& catalog, const std::vector<FileToSend>& files) const;
 
-  static Sent describe(const FileToSend& file);
+  static Sent describe(const FileToSend& file, const RequestContext& context);
   Sent send_plain(const std::string& resource, const RemotePath& path, ByteSource& source,
                   const RequestContext& context);
   void send_archive(const std::string& resource, const std::vector<const FileToSend*>& files,
