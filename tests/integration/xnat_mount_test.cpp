@@ -1,6 +1,7 @@
 // An XNAT site as a mounted directory.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <string>
 
@@ -146,6 +147,25 @@ TEST_F(XnatMount, NeverShowsWrongBytesWhereTheCatalogIsOutOfDate) {
     EXPECT_TRUE(first.error_number != 0 || first.bytes == "content") << first.bytes;
     EXPECT_EQ(read_at(file, 0, 10'000).bytes, "content") << name;
   }
+}
+
+TEST_F(XnatMount, FailsToReadAFileThatIsGoneAndNoOther) {
+  server_.add_file(kScan, "gone", "1");
+  server_.add_file(kScan, "here", "2");
+  server_.lose_file(kScan, "gone");
+  ASSERT_THAT(mount_at({{"session", "E"}}), Succeeded());
+  const fs::path scan = mount_ / "scans/1/resources/DICOM";
+  EXPECT_NE(read_at(scan / "gone", 0, 10).error_number, 0);
+  EXPECT_EQ(read_file(scan / "here"), "2");
+}
+
+TEST_F(XnatMount, LogsOutWhenItsDaemonIsEnded) {
+  server_.add_file(kScan, "f", "1");
+  ASSERT_THAT(mount_at({{"session", "E"}}), Succeeded());
+  ::kill(daemon(), SIGTERM);
+  EXPECT_TRUE(daemon_ends());
+  EXPECT_EQ(server_.counters().logouts, 1);
+  EXPECT_EQ(server_.counters().live_sessions, 0);
 }
 
 TEST_F(XnatMount, GoesOnWhenTheSessionHasExpired) {

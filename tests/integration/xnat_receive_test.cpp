@@ -1,7 +1,9 @@
 // Files and trees from an XNAT site, and the session that brings them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <algorithm>
 #include <string>
 
 #include "tests/integration/xnat_access.h"
@@ -137,12 +139,6 @@ TEST_F(XnatReceive, NeverTakesTheFileOfSomethingElse) {
   }
 }
 
-TEST_F(XnatReceive, KnowsAProjectByItsTitle) {
-  server_.add("projects/P");
-  server_.add_file("projects/P/resources/R", "f", "x");
-  EXPECT_THAT(receive_file({{"project", "P"}, {"resource", "R"}, {"file", "f"}}), Succeeded());
-}
-
 // --- The session ---------------------------------------------------------------------------------
 
 TEST_F(XnatReceive, LogsInOnceAndOut) {
@@ -156,6 +152,25 @@ TEST_F(XnatReceive, LogsOutOfARunThatFailed) {
   EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "NONE"}}),
               FailedWith(exit_code::kNotFound));
   expect_one_session();
+}
+
+TEST_F(XnatReceive, LogsOutWhenItIsInterrupted) {
+  server_.add_files(kScan, "{}.dcm", 100, 300'000);
+  server_.add_fault({.kind = XnatFault::Kind::Hold, .path = "00050.dcm", .bytes = 1000});
+  const std::string access =
+      connector_.keep_json(access_to(server_, {{"project", "P"}, {"session", "E"}}));
+  Process process(connector_.command({"receive-dir", access, target_}), directory_ / "log");
+  ASSERT_TRUE(server_.wait_for_held(1));
+  process.signal(SIGTERM);
+  ASSERT_TRUE(process.wait(std::chrono::seconds(5)));
+  expect_one_session();
+}
+
+TEST_F(XnatReceive, WaitsForSlowCatalogs) {
+  server_.add_files(kScan, "{}.dcm", 100, 1000);
+  server_.set_catalog_time(std::chrono::milliseconds(700));
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
+  EXPECT_EQ(names_in(target_ / "scans/1/resources/DICOM").size(), 100U);
 }
 
 TEST_F(XnatReceive, NeverTriesRefusedCredentialsAgain) {

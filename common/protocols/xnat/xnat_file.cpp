@@ -43,22 +43,22 @@ XnatFile::XnatFile(std::shared_ptr<HttpClient> session, Locator locator, Packer 
 
 void XnatFile::read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
                     const RequestContext& context) {
-  const auto watched = std::make_shared<WatchedSink>(std::move(sink), on_change_);
   const bool is_packed =
-      !range && packer_ && packer_(watched, context, [self = shared_from_this(), watched, context] {
-        self->read_alone(std::nullopt, watched, context);
+      !range && packer_ && packer_(sink, context, [self = shared_from_this(), sink, context] {
+        self->read_alone(std::nullopt, sink, context);
       });
-  if (!is_packed) read_alone(range, watched, context);
+  if (!is_packed) read_alone(range, sink, context);
 }
 
 void XnatFile::read_alone(std::optional<ByteRange> range, const std::shared_ptr<ReadSink>& sink,
                           const RequestContext& context) {
-  if (const auto file = opened()) return file->read(range, sink, context);
-  locator_(context,
-           [self = shared_from_this(), range, sink, context](const Error* error, const Url& url) {
-             if (error != nullptr) return sink->finish(error);
-             self->open_at(url)->read(range, sink, context);
-           });
+  auto watched = std::make_shared<WatchedSink>(sink, on_change_);
+  if (const auto file = opened()) return file->read(range, std::move(watched), context);
+  locator_(context, [self = shared_from_this(), range, sink, watched, context](const Error* error,
+                                                                               const Url& url) {
+    if (error != nullptr) return sink->finish(error);
+    self->open_at(url)->read(range, watched, context);
+  });
 }
 
 Version XnatFile::version() const {
