@@ -183,6 +183,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   bool list_sizes = true;
   bool validators = true;
   bool uploads = true;
+  bool trees = false;
   bool held = false;
   std::optional<std::uint64_t> allowance;
   std::size_t piece = 16 << 10;
@@ -432,6 +433,11 @@ void FakeStore::tell_validators(bool yes) {
   core_->validators = yes;
 }
 
+void FakeStore::take_trees(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->trees = yes;
+}
+
 void FakeStore::take_uploads(bool yes) {
   const std::lock_guard lock(core_->mutex);
   core_->uploads = yes;
@@ -551,6 +557,25 @@ void FakeStore::check(Purpose purpose, const RequestContext& context) {
 Uploader* FakeStore::uploader() {
   const std::lock_guard lock(core_->mutex);
   return core_->uploads ? this : nullptr;
+}
+
+TreeUploader* FakeStore::tree_uploader() {
+  const std::lock_guard lock(core_->mutex);
+  return core_->trees ? this : nullptr;
+}
+
+void FakeStore::upload_tree(const std::vector<FileToSend>& files,
+                            const std::function<void(std::int64_t)>& on_sent,
+                            const RequestContext& context) {
+  core_->count_and_fail(FakeCall::UploadTree, context);
+  for (const FileToSend& file : files) {
+    std::string content(static_cast<std::size_t>(file.size), '\0');
+    const auto source = file.open();
+    source->read_at(0, std::as_writable_bytes(std::span(content)));
+    on_sent(static_cast<std::int64_t>(file.size));
+    const std::lock_guard lock(core_->mutex);
+    core_->set(file.path, core_->new_file(std::move(content)));
+  }
 }
 
 void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,

@@ -33,11 +33,11 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory };
+enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, UploadTree };
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
-class FakeStore final : public RemoteStore, private Uploader {
+class FakeStore final : public RemoteStore, private Uploader, private TreeUploader {
  public:
   FakeStore();
   ~FakeStore() override;
@@ -59,6 +59,7 @@ class FakeStore final : public RemoteStore, private Uploader {
   void tell_checksum(std::string_view path, Checksum checksum);  ///< of a file, right or wrong
   void tell_validators(bool yes);
   void take_uploads(bool yes);
+  void take_trees(bool yes);  ///< at first it does not
   void deliver_pieces_of(std::size_t bytes);
 
   // Failures. A broken upload has read `bytes` of its source.
@@ -89,6 +90,7 @@ class FakeStore final : public RemoteStore, private Uploader {
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Uploader* uploader() override;
+  TreeUploader* tree_uploader() override;
   TreeEditor* editor() override { return nullptr; }
 
   class Core;
@@ -98,6 +100,9 @@ class FakeStore final : public RemoteStore, private Uploader {
               const RequestContext& context) override;
   void make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
+  void upload_tree(const std::vector<FileToSend>& files,
+                   const std::function<void(std::int64_t)>& on_sent,
+                   const RequestContext& context) override;
 
   const std::shared_ptr<Core> core_;
 };

@@ -126,8 +126,9 @@ TEST_F(XnatSend, ReplacesAFileOnlyIfItMay) {
   server_.add_file(kResource, "f", "old");
   server_.add_file(kResource, "f.txt", "neighbour");
   Json where = {{"project", "P"}, {"resource", "R"}, {"file", "f"}};
-  EXPECT_THAT(send_file(where, "new"), Failed());
-  EXPECT_THAT(connector_.call("send-file-validate", access_to(server_, where)), Failed());
+  EXPECT_THAT(send_file(where, "new"), FailedWith(exit_code::kAlreadyExists));
+  EXPECT_THAT(connector_.call("send-file-validate", access_to(server_, where)),
+              FailedWith(exit_code::kAlreadyExists));
   expect_nothing_was_changed();
   EXPECT_EQ(at(kResource)["f"], "old");
   where["overwriteExistingFile"] = true;
@@ -227,7 +228,7 @@ TEST_F(XnatSend, ReplacesFilesOfATreeOnlyIfItMay) {
   server_.add_file(kResource, "other", "stays");
   Json where = {{"project", "P"}, {"resource", "R"}};
   const Outcome outcome = send_dir(where, {{"a", "1"}, {"sub/b", "2"}});
-  EXPECT_THAT(outcome, Failed());
+  EXPECT_THAT(outcome, FailedWith(exit_code::kAlreadyExists));
   EXPECT_THAT(outcome.errors, HasSubstr("sub/b"));
   expect_nothing_was_changed();
   where["overwriteExistingFile"] = true;

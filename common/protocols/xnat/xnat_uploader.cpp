@@ -205,13 +205,15 @@ void XnatUploader::refuse_existing(const XnatCatalog& catalog,
 }
 
 void XnatUploader::check(const RequestContext& context) {
+  std::vector<FileToSend> files;
+  if (access_.file) files.push_back({*access_.file, 0, {}});
+  refuse_names(files);
   const Owner owner = find_owner(context);
-  if (owner.is_missing || !access_.file) return;
+  if (owner.is_missing || files.empty()) return;
   const auto resource = finder_.find_resource(owner.path, context);
   if (!resource) return;
   const std::lock_guard lock(mutex_);
-  refuse_existing(catalog(resource_path(owner.path, resource->id), context),
-                  {{*access_.file, 0, {}}});
+  refuse_existing(catalog(resource_path(owner.path, resource->id), context), files);
 }
 
 /// The catalog is the only witness.
