@@ -8,6 +8,8 @@
 #include "common/protocols/http/http_store.h"
 #include "common/protocols/sftp/sftp_access.h"
 #include "common/protocols/sftp/sftp_store.h"
+#include "common/protocols/xnat/xnat_access.h"
+#include "common/protocols/xnat/xnat_store.h"
 
 namespace red {
 namespace {
@@ -31,6 +33,16 @@ Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& s
           }};
 }
 
+Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  XnatAccess access = read_xnat_access(std::move(document), purpose, site);
+  AccessOptions options = access.options;
+  std::string location = location_of(access);
+  return {std::move(options), std::move(location), [access = std::move(access), purpose] {
+            return std::make_unique<XnatStore>(
+                access, std::make_shared<CurlHttpClient>(access.client), purpose);
+          }};
+}
+
 struct Connector {
   std::string_view name;  ///< of the executable
   std::string_view key;   ///< by which red-connector tells the protocol
@@ -41,18 +53,12 @@ struct Connector {
 constexpr std::array kConnectors{
     Connector{"red-connector-http", "url", prepare_http},
     Connector{"red-connector-ssh", "host", prepare_sftp},
+    Connector{"red-connector-xnat-http", "baseUrl", prepare_xnat},
 };
 
 /// Installed as links, so that a container image built for them needs no change later.
-constexpr std::array<std::string_view, 4> kNotServedYet{
-    "red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send",
-    "red-connector-xnat-http"};
-
-struct FutureKey {
-  std::string_view key;
-  std::string_view protocol;
-};
-constexpr std::array kFutureKeys{FutureKey{"baseUrl", "XNAT"}};
+constexpr std::array<std::string_view, 3> kNotServedYet{
+    "red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send"};
 
 const Connector* find_by_name(std::string_view name) {
   const auto* row = std::find_if(kConnectors.begin(), kConnectors.end(),
@@ -63,12 +69,6 @@ const Connector* find_by_name(std::string_view name) {
 const Connector& find_by_access(const JsonValue& access) {
   for (const Connector& row : kConnectors) {
     if (access.find(row.key)) return row;
-  }
-  for (const FutureKey& future : kFutureKeys) {
-    if (access.find(future.key)) {
-      throw Error(ErrorKind::Unsupported, "the access data is for " + std::string(future.protocol) +
-                                              ", which this version does not serve yet");
-    }
   }
   // What has none of the keys is most likely a form of the first protocol with a mistake in it: its
   // table names the mistake.

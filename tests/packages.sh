@@ -9,7 +9,7 @@ set -euo pipefail
 build=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
   libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev libssh2-1-dev libssl-dev
-  libxml2-dev nlohmann-json3-dev
+  libxml2-dev nlohmann-json3-dev zlib1g-dev
 )
 # To run the executable: libraries come by themselves; fusermount3 is for ordinary users.
 run=(ca-certificates fuse3)
@@ -17,7 +17,7 @@ run=(ca-certificates fuse3)
 test=(
   googletest libgmock-dev libgtest-dev librapidcheck-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
-  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh
+  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps
 )
 # To show it at work (tests/demo.sh).

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "common/error.h"
-#include "transfer/sha1.h"
 
 namespace red {
 namespace {
@@ -93,14 +92,15 @@ ssize_t read_some(int file, std::uint64_t offset, std::span<std::byte> buffer) {
   return count;
 }
 
-std::string sha1_of_descriptor(int file, const std::string& shown_name) {
-  Sha1 sha1;
+std::string digest_of_descriptor(DigestAlgorithm algorithm, int file,
+                                 const std::string& shown_name) {
+  Digest digest(algorithm);
   std::vector<std::byte> buffer(kHashPiece);
   for (std::uint64_t offset = 0;;) {
     const ssize_t count = read_some(file, offset, buffer);
     if (count < 0) throw_errno("reading " + shown_name);
-    if (count == 0) return sha1.hex();
-    sha1.update(std::span(buffer).first(static_cast<std::size_t>(count)));
+    if (count == 0) return digest.hex();
+    digest.update(std::span(buffer).first(static_cast<std::size_t>(count)));
     offset += static_cast<std::uint64_t>(count);
   }
 }
@@ -127,7 +127,7 @@ class StreamTarget final : public LocalTarget {
   void reserve(std::uint64_t) override {}
   void start_over() override { throw not_for_streams(); }
   void start_writeback() override {}
-  std::string sha1() const override { throw not_for_streams(); }
+  std::string digest(DigestAlgorithm) const override { throw not_for_streams(); }
   void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
@@ -275,7 +275,9 @@ void AtomicFile::start_writeback() {
   ::sync_file_range(file_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-std::string AtomicFile::sha1() const { return sha1_of_descriptor(file_.get(), shown_name_); }
+std::string AtomicFile::digest(DigestAlgorithm algorithm) const {
+  return digest_of_descriptor(algorithm, file_.get(), shown_name_);
+}
 
 bool AtomicFile::link_as(const std::string& name) {
   const std::string descriptor = "/proc/self/fd/" + std::to_string(file_.get());
@@ -333,7 +335,7 @@ std::unique_ptr<LocalTarget> open_local_target(const std::filesystem::path& path
 }
 
 std::string sha1_of_file(const std::filesystem::path& path) {
-  return sha1_of_descriptor(open_for_reading(path).get(), path.string());
+  return digest_of_descriptor(DigestAlgorithm::Sha1, open_for_reading(path).get(), path.string());
 }
 
 std::shared_ptr<const FileDescriptor> open_directory(const std::filesystem::path& path) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "common/byte_source.h"
+#include "common/digest.h"
 #include "common/remote/remote_store.h"
 
 namespace red {
@@ -76,8 +77,8 @@ class LocalTarget {
   /// Lets the disk begin with what was written, so that the end need not wait for all of it. May
   /// block for a while.
   virtual void start_writeback() = 0;
-  /// The lower-case SHA-1 of what was written. Not for streams.
-  virtual std::string sha1() const = 0;
+  /// Of what was written, in lower-case hex digits. Not for streams.
+  virtual std::string digest(DigestAlgorithm algorithm) const = 0;
   /// What the file is to have when it appears; what is empty stays as for any new file. May come
   /// again, the last counts.
   virtual void set_attributes(const LocalAttributes& attributes) = 0;
@@ -105,7 +106,7 @@ class AtomicFile final : public LocalTarget {
   void reserve(std::uint64_t bytes) override;
   void start_over() override;
   void start_writeback() override;
-  std::string sha1() const override;
+  std::string digest(DigestAlgorithm algorithm) const override;
   void set_attributes(const LocalAttributes& attributes) override { attributes_ = attributes; }
   void commit() override;
 

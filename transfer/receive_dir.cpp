@@ -31,11 +31,18 @@ constexpr std::size_t kEnoughFiles = 50'000;
 constexpr std::size_t kMaxDepth = 256;
 constexpr std::uint64_t kMaxEntries = 10'000'000;
 
+void check(const LocalTarget& received, const Checksum& expected) {
+  const std::string digest = received.digest(expected.algorithm);
+  if (digest == expected.hex) return;
+  throw Error(ErrorKind::Integrity, "its " + std::string(name_of(expected.algorithm)) + " is " +
+                                        digest + ", expected is " + expected.hex);
+}
+
 struct WantedFile {
   RemotePath path;
   Version known;
   std::optional<std::uint64_t> size;
-  std::optional<std::string> sha1;
+  std::optional<Checksum> checksum;
 };
 
 /// The work of one receive_dir: directories are listed by some threads, files are read without
@@ -128,7 +135,9 @@ void TreeReceiver::want_listed(const RemotePath& directory, const Listing& listi
       continue;
     }
     progress_.expect(1, entry.size.value_or(0));
-    files_.push_back({std::move(path), {}, entry.size, entry.sha1});
+    std::optional<Checksum> checksum;
+    if (entry.sha1) checksum = Checksum{DigestAlgorithm::Sha1, *entry.sha1};
+    files_.push_back({std::move(path), {}, entry.size, std::move(checksum)});
   }
 }
 
@@ -194,7 +203,7 @@ void TreeReceiver::want_entries(const RemotePath& directory, std::vector<Entry> 
       }
       ++files;
       bytes += entry.size.value_or(0);
-      files_.push_back({std::move(path), entry.version(), entry.size, std::nullopt});
+      files_.push_back({std::move(path), entry.version(), entry.size, entry.checksum});
     }
   }
   progress_.expect(files, bytes);
@@ -242,13 +251,7 @@ void TreeReceiver::complete(JobId id) {
   const auto target = job.reception->take_target();
   try {
     if (job.reception->result()) throw Error(*job.reception->result());
-    if (job.wanted.sha1) {
-      const std::string sha1 = target->sha1();
-      if (sha1 != *job.wanted.sha1) {
-        throw Error(ErrorKind::Integrity,
-                    "its SHA-1 is " + sha1 + ", expected is " + *job.wanted.sha1);
-      }
-    }
+    if (job.wanted.checksum) check(*target, *job.wanted.checksum);
     target->commit();
   } catch (const Error& error) {
     throw error.within("receiving " + job.wanted.path.text());

@@ -198,12 +198,43 @@ class TreeSender {
   WorkerPool pool_;  // last: its threads use all of the above
 };
 
+void collect_files(const LocalNode& directory, std::vector<FileToSend>& files) {
+  for (const LocalNode& node : directory.children) {
+    if (node.is_directory) {
+      collect_files(node, files);
+    } else {
+      files.push_back({node.path, node.size,
+                       [local = node.local] { return std::make_unique<FileSource>(local); }});
+    }
+  }
+}
+
+/// Sends a tree to a server that takes all of it at once.
+void send_as_one(TreeUploader& uploader, const LocalNode& tree, Progress& progress,
+                 std::stop_token stop) {
+  std::vector<FileToSend> files;
+  collect_files(tree, files);
+  for (const FileToSend& file : files) progress.expect(1, file.size);
+  RequestContext context;
+  context.stop = std::move(stop);
+  try {
+    uploader.upload_tree(
+        files, [&progress](std::int64_t bytes) { progress.advance(bytes); }, context);
+  } catch (const Error& error) {
+    throw error.within("sending " + tree.local.string());
+  }
+  for (std::size_t i = 0; i < files.size(); ++i) progress.file_done();
+}
+
 }  // namespace
 
 void send_dir(RemoteStore& store, const std::filesystem::path& source, const Listing* listing,
               Progress& progress, std::stop_token stop) {
   const LocalNode tree =
       listing != nullptr ? ListingCheck(source, stop).check(*listing) : walk_local_tree(source);
+  if (TreeUploader* trees = store.tree_uploader()) {
+    return send_as_one(*trees, tree, progress, std::move(stop));
+  }
   Uploader* uploader = store.uploader();
   if (uploader == nullptr) {
     throw Error(ErrorKind::Unsupported,

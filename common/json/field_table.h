@@ -128,6 +128,19 @@ Binding<Target> text(std::optional<std::string> Target::*member) {
           }};
 }
 
+/// A string that may be empty, but must not hold NUL: C strings carry it from here on.
+template <typename Target>
+Binding<Target> secret(std::optional<std::string> Target::*member) {
+  return {
+      {{.type = JsonType::String}},
+      [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
+        target.*member = *value.string();
+        if (value.string()->find('\0') != std::string::npos) {
+          problems.add(place, "must not hold NUL");
+        }
+      }};
+}
+
 /// A string, not empty, that `parse` turns into what is meant, or throws Error with the reason (and
 /// without the text).
 template <typename Target, typename Value, typename Parse>

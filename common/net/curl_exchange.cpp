@@ -44,11 +44,12 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
       loop_time_(loop_time),
       started_(std::chrono::steady_clock::now()) {}
 
-void CurlExchange::accept(std::function<void()> on_stop) {
+void CurlExchange::accept(std::function<void()> on_stop, std::function<void()> on_resume) {
   trail_.emplace(request_.method, Url::parse(request_.url));
   // What is over before it begins is not sent: the server would do it all the same.
   if (context_.stop.stop_requested()) cancel();
   if (error_ || check_time() == Verdict::Fail) throw Error(*error_);
+  if (request_.flow) request_.flow->on_release(std::move(on_resume));
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 
@@ -56,7 +57,7 @@ void CurlExchange::begin_leg(std::unique_ptr<CurlHandle> handle) {
   handle_ = std::move(handle);
   reader_.reset();
   phase_ = Phase::Connecting;
-  is_reused_ = has_body_begun_ = is_answered_ = false;
+  is_reused_ = has_body_begun_ = is_answered_ = is_paused_ = false;
   discarded_ = sent_ = 0;
   unsent_in_kernel_ = 0;
 
@@ -133,6 +134,10 @@ bool CurlExchange::take_header(std::string_view line) {
 
 std::size_t CurlExchange::on_body(char* data, std::size_t, std::size_t size, void* self) {
   auto* exchange = static_cast<CurlExchange*>(self);
+  if (exchange->is_held()) {
+    exchange->is_paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
   const bool goes_on = exchange->guarded(
       [&] { return exchange->take_body(std::as_bytes(std::span<const char>(data, size))); });
   return goes_on ? size : CURL_WRITEFUNC_ERROR;
@@ -205,6 +210,12 @@ int CurlExchange::on_rewind(void* self, curl_off_t offset, int origin) {
   if (origin != SEEK_SET || offset < 0 || may_have_arrived) return CURL_SEEKFUNC_FAIL;
   exchange->sent_ = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
+}
+
+void CurlExchange::resume() {
+  if (!handle_ || !std::exchange(is_paused_, false)) return;
+  last_activity_ = loop_time_;
+  curl_easy_pause(easy(), CURLPAUSE_CONT);
 }
 
 // --- The end of a leg
@@ -282,12 +293,17 @@ void CurlExchange::cancel() { fail(Error(ErrorKind::Cancelled, what() + ": calle
 
 void CurlExchange::finish() noexcept {
   stop_callback_.reset();
+  if (request_.flow) request_.flow->on_release({});
   if (log_enabled(LogLevel::Debug)) log_end();
   sink_->finish(error_ ? &*error_ : nullptr);
 }
 
 // --- Time
 // ------------------------------------------------------------------------------------------
+
+milliseconds CurlExchange::stall_timeout() const {
+  return request_.stall_timeout.value_or(options_.stall_timeout);
+}
 
 bool CurlExchange::may_go_silent() const {
   return is_reused_ && !is_answered_ && !is_repeated_fresh_ &&
@@ -299,10 +315,9 @@ TimePoint CurlExchange::next_check() const {
   if (phase_ == Phase::Queued) return next;
   if (phase_ == Phase::Connecting) {
     // Whenever the request starts, it has at least so long from now.
-    return std::min(next,
-                    loop_time_ + std::min(kSilenceOnReusedConnection, options_.stall_timeout));
+    return std::min(next, loop_time_ + std::min(kSilenceOnReusedConnection, stall_timeout()));
   }
-  next = std::min(next, last_activity_ + options_.stall_timeout);
+  next = std::min(next, last_activity_ + stall_timeout());
   if (may_go_silent()) next = std::min(next, request_start_ + kSilenceOnReusedConnection);
   return next;
 }
@@ -322,13 +337,13 @@ CurlExchange::Verdict CurlExchange::check_time() {
     is_repeated_fresh_ = true;
     return Verdict::RepeatFresh;
   }
-  if (loop_time_ < last_activity_ + options_.stall_timeout) return Verdict::GoOn;
-  if (has_upload_moved()) {
+  if (loop_time_ < last_activity_ + stall_timeout()) return Verdict::GoOn;
+  if (is_paused_ || has_upload_moved()) {
     last_activity_ = loop_time_;
     return Verdict::GoOn;
   }
   fail(Error(ErrorKind::TimedOut,
-             what() + ": no byte from " + authority() + " for " + text_of(options_.stall_timeout)));
+             what() + ": no byte from " + authority() + " for " + text_of(stall_timeout())));
   return Verdict::Fail;
 }
 

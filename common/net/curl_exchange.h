@@ -32,8 +32,8 @@ class CurlExchange {
   CurlExchange& operator=(const CurlExchange&) = delete;
 
   /// Reads the request, before it waits for its turn. Throws Error. `on_stop` is called from any
-  /// thread when the caller calls the exchange off.
-  void accept(std::function<void()> on_stop);
+  /// thread when the caller calls the exchange off, `on_resume` when resume() is to be called.
+  void accept(std::function<void()> on_stop, std::function<void()> on_resume);
 
   /// Prepares the next leg on this handle, which stays in use until release_handle(). Throws Error.
   void begin_leg(std::unique_ptr<CurlHandle> handle);
@@ -46,6 +46,9 @@ class CurlExchange {
   };
   /// The leg ended by itself.
   Next end_leg(CURLcode code);
+
+  /// Goes on with an answer that was held back; may call the sink.
+  void resume();
 
   enum class Verdict { GoOn, Fail, RepeatFresh };
   /// Looks at the time; Fail has set the error, RepeatFresh wants the leg again.
@@ -85,8 +88,10 @@ class CurlExchange {
   bool leads_elsewhere() const;
   bool may_go_silent() const;
   bool has_upload_moved();
+  bool is_held() const { return request_.flow && request_.flow->is_held(); }
   Next end_whole_leg();
   Next follow_redirect();
+  std::chrono::milliseconds stall_timeout() const;
   Error failure_of(CURLcode code) const;
   std::string what() const;
   std::string authority() const;
@@ -117,6 +122,7 @@ class CurlExchange {
   ResponseHeadReader reader_;
   bool is_reused_ = false;  ///< on a connection that was used before
   bool has_body_begun_ = false;
+  bool is_paused_ = false;       ///< libcurl keeps bytes for the sink
   std::uint64_t discarded_ = 0;  ///< bytes of an answer that only leads elsewhere
   std::uint64_t sent_ = 0;       ///< where the body goes on
   bool is_answered_ = false;     ///< something came since the last byte of the body was sent

@@ -105,7 +105,7 @@ void CurlHandle::prepare(const CurlLeg& leg) {
   error_text_[0] = '\0';
   set(CURLOPT_URL, leg.url.to_string().c_str());
   set_method(leg);
-  set_credentials(leg.with_secrets);
+  set_credentials(leg);
   set_headers(leg);
   set(CURLOPT_FRESH_CONNECT, leg.fresh_connection ? 1L : 0L);
 }
@@ -122,10 +122,11 @@ void CurlHandle::set_method(const CurlLeg& leg) {
   set(CURLOPT_CUSTOMREQUEST, is_plain ? nullptr : leg.method.c_str());
 }
 
-void CurlHandle::set_credentials(bool with_secrets) {
+void CurlHandle::set_credentials(const CurlLeg& leg) {
   using Scheme = HttpCredentials::Scheme;
-  const HttpCredentials& given = options_.credentials;
-  const Scheme scheme = with_secrets ? given.scheme : Scheme::None;
+  const auto& own = leg.request.credentials;
+  const HttpCredentials& given = own ? *own : options_.credentials;
+  const Scheme scheme = leg.with_secrets ? given.scheme : Scheme::None;
   const bool has_password = scheme == Scheme::Basic || scheme == Scheme::Digest;
   set(CURLOPT_USERNAME, has_password ? given.username.c_str() : nullptr);
   set(CURLOPT_PASSWORD, has_password ? given.password.c_str() : nullptr);
@@ -148,6 +149,7 @@ void CurlHandle::set_headers(const CurlLeg& leg) {
   for (const auto& [name, value] : leg.request.headers) add_header(name, value);
   bool has_encoding = leg.request.headers.find("Accept-Encoding").has_value();
   if (leg.with_secrets) {
+    for (const auto& [name, value] : leg.request.private_headers) add_header(name, value);
     has_encoding = has_encoding || options_.headers.find("Accept-Encoding").has_value();
     for (const auto& [name, value] : options_.headers) {
       if (!leg.request.headers.find(name)) add_header(name, value);

@@ -53,7 +53,7 @@ class CurlHandle {
   void set_tls();
   void set_proxy();
   void set_method(const CurlLeg& leg);
-  void set_credentials(bool with_secrets);
+  void set_credentials(const CurlLeg& leg);
   void set_headers(const CurlLeg& leg);
   void add_header(std::string_view name, std::string_view value);
 

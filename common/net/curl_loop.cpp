@@ -78,6 +78,14 @@ void CurlLoop::call_off(Id id) {
   wake();
 }
 
+void CurlLoop::go_on(Id id) {
+  {
+    const std::lock_guard lock(mutex_);
+    resumed_.push_back(id);
+  }
+  wake();
+}
+
 void CurlLoop::stop() {
   is_stopping_ = true;
   std::thread thread;
@@ -118,10 +126,12 @@ void CurlLoop::read_mail() {
   if (!has_mail_.exchange(false)) return;
   std::vector<std::pair<Id, std::unique_ptr<CurlExchange>>> arrived;
   std::vector<Id> called_off;
+  std::vector<Id> resumed;
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(new_exchanges_);
     called_off.swap(called_off_);
+    resumed.swap(resumed_);
   }
   for (auto& [id, exchange] : arrived) accept(id, std::move(exchange));
   for (const Id id : called_off) {
@@ -130,11 +140,15 @@ void CurlLoop::read_mail() {
     found->second.exchange->cancel();
     end(id);
   }
+  for (const Id id : resumed) {
+    const auto found = exchanges_.find(id);
+    if (found != exchanges_.end()) found->second.exchange->resume();
+  }
 }
 
 void CurlLoop::accept(Id id, std::unique_ptr<CurlExchange> exchange) {
   try {
-    exchange->accept([this, id] { call_off(id); });
+    exchange->accept([this, id] { call_off(id); }, [this, id] { go_on(id); });
   } catch (...) {
     exchange->fail(current_exception_as_error());
     exchange->finish();

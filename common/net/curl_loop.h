@@ -47,6 +47,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   void launch();
   void wake();
   void call_off(Id id);
+  void go_on(Id id);
 
   // The event thread only.
   void run();
@@ -73,6 +74,7 @@ class CurlLoop : public std::enable_shared_from_this<CurlLoop> {
   // guarded by mutex_
   std::vector<std::pair<Id, std::unique_ptr<CurlExchange>>> new_exchanges_;
   std::vector<Id> called_off_;
+  std::vector<Id> resumed_;
   Id next_id_ = 1;
   CURLM* multi_ = nullptr;  ///< set once, by launch()
   std::thread thread_;

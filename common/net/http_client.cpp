@@ -25,6 +25,17 @@ std::optional<std::uint64_t> parse_length(std::string_view text) {
 
 }  // namespace
 
+void HttpFlow::release() {
+  if (!is_held_.exchange(false)) return;
+  const std::lock_guard lock(mutex_);
+  if (resume_) resume_();
+}
+
+void HttpFlow::on_release(std::function<void()> resume) {
+  const std::lock_guard lock(mutex_);
+  resume_ = std::move(resume);
+}
+
 std::optional<std::string_view> HttpHeaders::find(std::string_view name) const {
   for (const auto& [field, value] : fields_) {
     if (equal_without_case(field, name)) return value;

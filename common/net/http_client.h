@@ -1,10 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,17 +42,47 @@ class HttpHeaders {
   std::vector<std::pair<std::string, std::string>> fields_;
 };
 
+struct HttpCredentials {
+  enum class Scheme { None, Basic, Digest, Bearer };
+  Scheme scheme = Scheme::None;
+  std::string username;
+  std::string password;  ///< or the bearer token
+};
+
+/// Holds back the bytes of one answer, and with them its sender, while its sink has no room for
+/// more. What is on its way already still arrives. Thread-safe.
+class HttpFlow {
+ public:
+  void hold() { is_held_ = true; }
+  void release();
+  bool is_held() const { return is_held_; }
+
+  /// For the client: what to do when the flow goes on. Not called any more when this returns with
+  /// another one; hence the lock during the call.
+  void on_release(std::function<void()> resume);
+
+ private:
+  std::atomic<bool> is_held_ = false;
+  std::mutex mutex_;
+  std::function<void()> resume_;  ///< guarded by mutex_
+};
+
 struct HttpRequest {
   std::string method = "GET";
   std::string url = {};  ///< absolute, encoded
   HttpHeaders headers = {};
-  std::shared_ptr<ByteSource> body = nullptr;  ///< null: none
+  HttpHeaders private_headers = {};  ///< sent to the first host only, like credentials
+  std::optional<HttpCredentials> credentials = {};  ///< instead of the client's
+  std::shared_ptr<ByteSource> body = nullptr;       ///< null: none
   /// Bulk data: a connection of its own with HTTP/1.1 rather than a stream of a shared one.
   bool own_connection = false;
   /// Never use a connection that was used before (after one went silent).
   bool fresh_connection = false;
   /// Without credentials and option headers: the URL is a remembered redirect target elsewhere.
   bool anonymous = false;
+  /// Instead of the client's, for what a server may think about for long.
+  std::optional<std::chrono::milliseconds> stall_timeout = {};
+  std::shared_ptr<HttpFlow> flow = nullptr;  ///< null: the sink always has room
 };
 
 struct HttpResponseHead {
@@ -75,13 +108,6 @@ class HttpSink {
   /// Exactly once, last. Null: the response came whole. A sink that returned false gets
   /// Error{Cancelled}. An HTTP status is no error here.
   virtual void finish(const Error* error) noexcept = 0;
-};
-
-struct HttpCredentials {
-  enum class Scheme { None, Basic, Digest, Bearer };
-  Scheme scheme = Scheme::None;
-  std::string username;
-  std::string password;  ///< or the bearer token
 };
 
 struct HttpClientOptions {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "common/digest.h"
+
 namespace red {
 
 using FileTime = std::chrono::sys_time<std::chrono::nanoseconds>;
@@ -52,6 +54,7 @@ struct Entry {
   /// Of a Symlink: a relative path that never leaves the store's tree, whatever is resolved on the
   /// way.
   std::string link_target;
+  std::optional<Checksum> checksum;  ///< of the content, where the listing has it
 
   Version version() const { return {etag, modified_is_exact ? modified : std::nullopt, size}; }
 };

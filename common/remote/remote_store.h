@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -93,6 +94,26 @@ class Uploader {
                                 const RequestContext& context) = 0;
 };
 
+/// A file of a tree that is sent as a whole.
+struct FileToSend {
+  RemotePath path;
+  std::uint64_t size = 0;                             ///< bytes
+  std::function<std::unique_ptr<ByteSource>()> open;  ///< anew with each call; throws Error
+};
+
+/// Sending many files in few transfers, where the server unpacks them.
+class TreeUploader {
+ public:
+  virtual ~TreeUploader() = default;
+
+  /// Sends all files and returns when it is proved that the server has them; directories come into
+  /// being with what they hold. `on_sent` is told the bytes of files that went out, a negative
+  /// number when some have to go again. Blocks, thread-safe.
+  virtual void upload_tree(const std::vector<FileToSend>& files,
+                           const std::function<void(std::int64_t bytes)>& on_sent,
+                           const RequestContext& context) = 0;
+};
+
 /// What a store is opened for; one value per function of the CLI specification.
 enum class Purpose { ReceiveFile, ReceiveDir, MountDir, SendFile, SendDir };
 
@@ -128,6 +149,9 @@ class RemoteStore {
 
   /// Null when the protocol cannot send.
   virtual Uploader* uploader() = 0;
+
+  /// Null when files of a tree are sent one by one.
+  virtual TreeUploader* tree_uploader() { return nullptr; }
 
   /// Null when the tree cannot be changed, or was not opened for that.
   virtual TreeEditor* editor() = 0;

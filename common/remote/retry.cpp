@@ -358,7 +358,7 @@ class RetryingEditor final : public TreeEditor {
   const RetryPolicy policy_;
 };
 
-class RetryingStore final : public RemoteStore, private Uploader {
+class RetryingStore final : public RemoteStore, private Uploader, private TreeUploader {
   template <typename Call>
   auto repeatedly(const RequestContext& context, Call call) {
     return try_repeatedly(has_answered_ ? policy_ : first_, context, [&] {
@@ -405,6 +405,9 @@ class RetryingStore final : public RemoteStore, private Uploader {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
+  TreeUploader* tree_uploader() override {
+    return store_->tree_uploader() == nullptr ? nullptr : this;
+  }
   TreeEditor* editor() override { return editor_ ? &*editor_ : nullptr; }
 
  private:
@@ -420,6 +423,12 @@ class RetryingStore final : public RemoteStore, private Uploader {
   void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
                         const RequestContext& context) override {
     repeatedly(context, [&] { store_->uploader()->finish_directory(path, attributes, context); });
+  }
+
+  void upload_tree(const std::vector<FileToSend>& files,
+                   const std::function<void(std::int64_t)>& on_sent,
+                   const RequestContext& context) override {
+    repeatedly(context, [&] { store_->tree_uploader()->upload_tree(files, on_sent, context); });
   }
 
   const RetryPolicy policy_;

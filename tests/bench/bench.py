@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 MIB = 1024 * 1024
 
@@ -386,6 +387,67 @@ class Bench:
         self.report("SFTP: tar x of 1,000 small files; sshfs takes so many times as long",
                     f"{theirs / ours:.1f} ({ours:.1f} s)", ">= 3")
 
+    # --- XNAT ---
+
+    def start_xnat(self):
+        self.xnat_port, self.xnat_control = free_port(), free_port()
+        pattern = os.path.join(self.work, "pattern")
+        with open(pattern, "wb") as file:
+            file.write(os.urandom(MIB + 7))
+        settings = os.path.join(self.work, "xnat.json")
+        os.mkdir(os.path.join(self.work, "xnat"))
+        with open(settings, "w") as file:
+            json.dump({"port": self.xnat_port, "control_port": self.xnat_control,
+                       "directory": os.path.join(self.work, "xnat"), "pattern": pattern}, file)
+        server = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                              "servers", "xnat")
+        self.start(sys.executable, server, settings, stdout=subprocess.DEVNULL)
+        wait_for_port(self.xnat_port)
+
+    def xnat(self, verb, **arguments):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.xnat_control}/{verb}",
+                                         json.dumps(arguments).encode())
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def xnat_access(self, port, session):
+        name = os.path.join(self.work, f"xnat-{port}-{session}.json")
+        with open(name, "w") as file:
+            json.dump({"baseUrl": f"http://127.0.0.1:{port}", "project": "P", "subject": "S",
+                       "session": session, "auth": {"username": "admin", "password": "admin"}}, file)
+        return name
+
+    def xnat_trees(self):
+        self.start_xnat()
+        port = self.start_link(10, 1000, self.xnat_port)
+        target = os.path.join(self.work, "xnat-target")
+
+        def share_of_link(session, scans, count, size):
+            for scan in range(scans):
+                resource = f"projects/P/subjects/S/experiments/{session}/scans/{scan}/resources/DICOM"
+                self.xnat("add_files", resource=resource, name="{}.dcm", count=count, size=size)
+            access = self.xnat_access(port, session)
+
+            def once():
+                os.mkdir(target)
+                begin = time.monotonic()
+                subprocess.run([self.red, "receive-dir", access, target], check=True)
+                seconds = time.monotonic() - begin
+                shutil.rmtree(target)
+                return scans * count * size / seconds / (1000e6 / 8)
+            return self.median(once)
+        self.xnat("forget_requests")
+        share = share_of_link("LARGE", 10, 100, 512 * 1024)
+        logins = self.xnat("counters")["logins"] / self.options.runs
+        self.report("XNAT: receive-dir of 1,000 files of 512 KiB at 20 ms, of the link",
+                    f"{share:.2f}", ">= 0.8")
+        self.report("  logins of a run", f"{logins:.0f}", "1")
+        self.report("XNAT: receive-dir of 10,000 files of 20 KB in 10 scans, of the link",
+                    f"{share_of_link('SMALL', 10, 1000, 20_000):.2f}", "")
+        with Mount(self, self.xnat_access(port, "LARGE")) as mount:
+            self.report("XNAT: mount-dir ready at 20 ms", f"{1000 * mount.seconds:.0f} ms",
+                        "<= 5 round trips")
+
     def stalled(self):
         """stat of a known name while 64 reads wait for a server that says nothing."""
         stub = StallingServer()
@@ -531,7 +593,7 @@ def main():
         for measure in (bench.start_up, bench.mount_ready, bench.cold_loopback, bench.warm,
                         bench.cold_wan, bench.receive_file, bench.receive_tree, bench.stalled,
                         bench.ssh_cold_loopback, bench.ssh_cold_wan, bench.ssh_trees,
-                        bench.ssh_writes):
+                        bench.ssh_writes, bench.xnat_trees):
             if options.only in (None, measure.__name__):
                 measure()
 

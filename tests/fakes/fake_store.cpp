@@ -175,6 +175,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   // guarded by mutex
   int stores = 0;  ///< that are open on this tree
   std::map<RemotePath, Node> nodes{{RemotePath{}, Node{}}};
+  std::map<RemotePath, Checksum> checksums;
   std::map<FakeCall, Failure> failures;
   std::map<FakeCall, int> calls;
   Failure upload_break;
@@ -187,6 +188,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   bool list_sizes = true;
   bool validators = true;
   bool uploads = true;
+  bool trees = false;
   bool held = false;
   std::optional<std::uint64_t> allowance;
   std::size_t piece = 16 << 10;
@@ -438,6 +440,11 @@ void FakeStore::tell_sizes(bool yes) {
   core_->sizes = yes;
 }
 
+void FakeStore::tell_checksum(std::string_view path, Checksum checksum) {
+  const std::lock_guard lock(core_->mutex);
+  core_->checksums[path_of(path)] = std::move(checksum);
+}
+
 void FakeStore::tell_list_sizes(bool yes) {
   const std::lock_guard lock(core_->mutex);
   core_->list_sizes = yes;
@@ -446,6 +453,11 @@ void FakeStore::tell_list_sizes(bool yes) {
 void FakeStore::tell_validators(bool yes) {
   const std::lock_guard lock(core_->mutex);
   core_->validators = yes;
+}
+
+void FakeStore::take_trees(bool yes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->trees = yes;
 }
 
 void FakeStore::take_uploads(bool yes) {
@@ -545,6 +557,8 @@ std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestCon
     }
     if (text.find('/', prefix.size()) != std::string::npos) continue;
     entries.push_back(core_->entry_of(std::string(node->first.name()), node->second));
+    const auto checksum = core_->checksums.find(node->first);
+    if (checksum != core_->checksums.end()) entries.back().checksum = checksum->second;
     if (!core_->list_sizes) entries.back().size.reset();
   }
   return entries;
@@ -574,6 +588,25 @@ void FakeStore::check(Purpose purpose, const RequestContext& context) {
 Uploader* FakeStore::uploader() {
   const std::lock_guard lock(core_->mutex);
   return core_->uploads ? this : nullptr;
+}
+
+TreeUploader* FakeStore::tree_uploader() {
+  const std::lock_guard lock(core_->mutex);
+  return core_->trees ? this : nullptr;
+}
+
+void FakeStore::upload_tree(const std::vector<FileToSend>& files,
+                            const std::function<void(std::int64_t)>& on_sent,
+                            const RequestContext& context) {
+  core_->count_and_fail(FakeCall::UploadTree, context);
+  for (const FileToSend& file : files) {
+    std::string content(static_cast<std::size_t>(file.size), '\0');
+    const auto source = file.open();
+    source->read_at(0, std::as_writable_bytes(std::span(content)));
+    on_sent(static_cast<std::int64_t>(file.size));
+    const std::lock_guard lock(core_->mutex);
+    core_->set(file.path, core_->new_file(std::move(content)));
+  }
 }
 
 void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,

@@ -33,11 +33,11 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory };
+enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory, UploadTree };
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
-class FakeStore final : public RemoteStore, private Uploader {
+class FakeStore final : public RemoteStore, private Uploader, private TreeUploader {
  public:
   FakeStore();
   /// The same tree and server, opened at `root`, which need not exist. What tests set and ask still
@@ -60,10 +60,12 @@ class FakeStore final : public RemoteStore, private Uploader {
 
   // What kind of server this is.
   void serve_ranges(bool yes);
-  void tell_sizes(bool yes);       ///< in listings and answers
-  void tell_list_sizes(bool yes);  ///< in listings only
+  void tell_sizes(bool yes);                                     ///< in listings and answers
+  void tell_list_sizes(bool yes);                                ///< in listings only
+  void tell_checksum(std::string_view path, Checksum checksum);  ///< of a file, right or wrong
   void tell_validators(bool yes);
   void take_uploads(bool yes);
+  void take_trees(bool yes);  ///< at first it does not
   void deliver_pieces_of(std::size_t bytes);
 
   // Failures. A broken upload has read `bytes` of its source.
@@ -94,6 +96,7 @@ class FakeStore final : public RemoteStore, private Uploader {
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Uploader* uploader() override;
+  TreeUploader* tree_uploader() override;
   TreeEditor* editor() override { return nullptr; }
 
   class Core;
@@ -105,6 +108,9 @@ class FakeStore final : public RemoteStore, private Uploader {
                       const RequestContext& context) override;
   void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
                         const RequestContext& context) override;
+  void upload_tree(const std::vector<FileToSend>& files,
+                   const std::function<void(std::int64_t)>& on_sent,
+                   const RequestContext& context) override;
 
   RemotePath in_tree(const RemotePath& path) const;
   void check_place(const RemotePath& path, EntryKind kind) const;

@@ -24,6 +24,7 @@ constexpr int kInvalidAccess = 3;
 constexpr int kAuthentication = 4;
 constexpr int kPermissionDenied = 5;
 constexpr int kNotFound = 6;
+constexpr int kAlreadyExists = 7;
 constexpr int kUnsupported = 8;
 constexpr int kNetwork = 9;
 constexpr int kTimedOut = 10;

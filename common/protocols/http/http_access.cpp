@@ -53,23 +53,12 @@ std::string parse_token(const std::string& text) {
   throw Error(ErrorKind::InvalidAccess, "must hold visible ASCII characters only");
 }
 
-/// May be empty; C strings carry it from here on.
-Binding<AuthForm> password_binding() {
-  return {{{.type = JsonType::String}},
-          [](const JsonValue& value, const JsonPlace& place, AuthForm& form, Problems& problems) {
-            form.password = *value.string();
-            if (form.password->find('\0') != std::string::npos) {
-              problems.add(place, "must not hold NUL");
-            }
-          }};
-}
-
 const FieldTable<AuthForm>& auth_fields() {
   static const auto table =
       FieldTable<AuthForm>()
           .add({"username", "user name, together with password"},
                parsed_text(&AuthForm::username, parse_username))
-          .add({"password", "password, together with username"}, password_binding())
+          .add({"password", "password, together with username"}, secret(&AuthForm::password))
           .add({"method", "how user name and password are proved", "BASIC"},
                choice(&AuthForm::method, {"BASIC", "Basic", "basic", "DIGEST", "Digest", "digest"}))
           .add({"token", "bearer token, instead of username and password"},

@@ -7,9 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "common/net/http_answer.h"
 #include "common/net/http_error.h"
 #include "common/net/response_collector.h"
-#include "common/protocols/http/http_answer.h"
 #include "common/protocols/http/index_page.h"
 #include "common/protocols/http/webdav.h"
 

@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "common/net/http_answer.h"
 #include "common/net/http_error.h"
+#include "common/net/http_file.h"
 #include "common/net/redirect.h"
-#include "common/protocols/http/http_answer.h"
-#include "common/protocols/http/http_file.h"
 
 namespace red {
 namespace {

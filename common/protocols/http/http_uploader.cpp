@@ -3,8 +3,8 @@
 #include <atomic>
 #include <utility>
 
+#include "common/net/http_answer.h"
 #include "common/net/http_error.h"
-#include "common/protocols/http/http_answer.h"
 
 namespace red {
 namespace {

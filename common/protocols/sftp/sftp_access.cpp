@@ -85,19 +85,6 @@ std::string parse_without_nul(const std::string& text) {
   return text;
 }
 
-/// A string that may be empty.
-template <typename Target>
-Binding<Target> secret(std::optional<std::string> Target::*member) {
-  return {
-      {{.type = JsonType::String}},
-      [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
-        target.*member = *value.string();
-        if (value.string()->find('\0') != std::string::npos) {
-          problems.add(place, "must not hold NUL");
-        }
-      }};
-}
-
 /// "a, b,c"
 bool add_ciphers(std::string_view text, std::vector<std::string>& ciphers) {
   for (std::size_t begin = 0; begin <= text.size();) {

@@ -34,7 +34,7 @@ TEST(Connectors, OpenTheStoreWithoutReachingOut) {
 
 TEST(Connectors, SayWhatThisVersionDoesNotServeYet) {
   for (const std::string_view name : {"red-connector-http-json", "red-connector-http-archive",
-                                      "red-connector-http-mock-send", "red-connector-xnat-http"}) {
+                                      "red-connector-http-mock-send"}) {
     const Error error = error_of([&] { prepare(name, R"({"url": "http://h/"})"); });
     EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << name;
     EXPECT_EQ(error.message(), "this version does not serve this connector yet");
@@ -47,8 +47,9 @@ TEST(Connectors, TellTheProtocolByTheAccessData) {
   const Error ssh = error_of([] { prepare("red-connector", R"({"host": "h"})"); });
   EXPECT_EQ(ssh.kind(), ErrorKind::InvalidAccess);
   EXPECT_NE(ssh.message().find("/auth"), std::string::npos) << ssh.message();
-  EXPECT_EQ(error_of([] { prepare("red-connector", R"({"baseUrl": "http://h"})"); }).kind(),
-            ErrorKind::Unsupported);
+  const Error xnat = error_of([] { prepare("red-connector", R"({"baseUrl": "http://h"})"); });
+  EXPECT_EQ(xnat.kind(), ErrorKind::InvalidAccess);
+  EXPECT_NE(xnat.message().find("/project"), std::string::npos) << xnat.message();
   EXPECT_EQ(error_of([] { prepare("red-connector", R"({"ulr": "http://h/"})"); }).message(),
             "access data a.json is invalid: 2 problems\n"
             "/ulr: unknown key; did you mean \"url\"?\n"

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/protocols/http/http_access.h"
 #include "common/protocols/sftp/sftp_access.h"
+#include "common/protocols/xnat/xnat_access.h"
 
 namespace red {
 namespace {
@@ -69,6 +70,7 @@ void expect_entries(const std::vector<FieldDescription>& fields,
 TEST(ManPage, ExplainsEveryKeyOfTheAccessData) {
   expect_entries(http_fields(), entries_of_section("ACCESS DATA"));
   expect_entries(sftp_fields(), entries_of_section("ACCESS DATA"));
+  expect_entries(xnat_fields(), entries_of_section("ACCESS DATA"));
 }
 
 TEST(ManPage, NamesEveryKeyOfTheSiteFile) {

@@ -15,7 +15,6 @@
 #include "common/error.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/temporary_directory.h"
-#include "transfer/sha1.h"
 
 namespace red {
 namespace {
@@ -118,7 +117,7 @@ TEST(LocalTarget, KnowsTheChecksumOfWhatWasWritten) {
   const TemporaryDirectory directory;
   const auto target = open_local_target(directory / "f");
   target->write_at(0, bytes_of("abc"));
-  EXPECT_EQ(target->sha1(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  EXPECT_EQ(target->digest(DigestAlgorithm::Sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
 TEST(LocalTarget, FollowsLinksToTheirEnd) {
@@ -231,14 +230,6 @@ TEST(FileSource, RefusesWhatIsNoRegularFile) {
   EXPECT_EQ(error_of([&] { FileSource(directory / "pipe"); }).kind(), ErrorKind::LocalIo);
   EXPECT_EQ(error_of([&] { FileSource(directory.path()); }).error_number(), EISDIR);
   EXPECT_EQ(error_of([&] { FileSource(directory / "none"); }).error_number(), ENOENT);
-}
-
-TEST(Sha1, MatchesTheStandardsExamples) {
-  EXPECT_EQ(Sha1().hex(), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
-  Sha1 pieces;
-  pieces.update(bytes_of("abcdbcdecdefdefgefghfghighij"));
-  pieces.update(bytes_of("hijkijkljklmklmnlmnomnopnopq"));
-  EXPECT_EQ(pieces.hex(), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
 }
 
 }  // namespace

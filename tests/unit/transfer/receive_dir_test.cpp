@@ -254,6 +254,19 @@ TEST_F(ReceiveDir, RefusesAnotherChecksumThanListed) {
   EXPECT_FALSE(fs::exists(target() / "sub/a"));
 }
 
+TEST_F(ReceiveDir, ChecksWhatTheServersListingPromises) {
+  store_.set_file("a", "message digest");
+  store_.tell_checksum("a", {DigestAlgorithm::Md5, "f96b697d7cb7938d525a2f31aaf161d0"});
+  receive();
+  EXPECT_EQ(read_file(target() / "a"), "message digest");
+  store_.tell_checksum("a", {DigestAlgorithm::Md5, std::string(32, '0')});
+  const Error error = failure();
+  EXPECT_EQ(error.kind(), ErrorKind::Integrity);
+  EXPECT_EQ(error.message(),
+            "receiving a: its MD5 is f96b697d7cb7938d525a2f31aaf161d0, expected is "
+            "00000000000000000000000000000000");
+}
+
 TEST_F(ReceiveDir, RefusesAnotherSizeThanListed) {
   store_.set_file("a", "abc");
   Listing listing{listed_file("a")};

@@ -246,7 +246,7 @@ class MemoryTarget final : public LocalTarget {
   void reserve(std::uint64_t) override {}
   void start_over() override { content_.clear(); }
   void start_writeback() override {}
-  std::string sha1() const override { return {}; }
+  std::string digest(DigestAlgorithm) const override { return {}; }
   void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 

@@ -159,6 +159,37 @@ TEST_F(SendDir, SendsManyFilesAndTellsItsProgress) {
   EXPECT_EQ(progress_.files, 300U);
 }
 
+TEST_F(SendDir, SendsATreeAsOneWhereTheStoreTakesTrees) {
+  store_.take_trees(true);
+  write_tree(source(),
+             {{"a", "1"}, {"sub/deep/b", random_bytes(5000)}, {"sub/empty", ""}, {"d/", ""}});
+  send();
+  EXPECT_EQ(store_.content_of("a"), "1");
+  EXPECT_EQ(store_.content_of("sub/deep/b"), random_bytes(5000));
+  EXPECT_EQ(store_.content_of("sub/empty"), "");
+  EXPECT_EQ(store_.count_of(FakeCall::UploadTree), 1);
+  expect_nothing_sent();
+  EXPECT_EQ(progress_.expected_files, 3U);
+  EXPECT_EQ(progress_.expected_bytes, 5001U);
+  EXPECT_EQ(progress_.bytes, 5001);
+  EXPECT_EQ(progress_.files, 3U);
+}
+
+TEST_F(SendDir, SendsOfATreeWhatAListingNames) {
+  store_.take_trees(true);
+  write_tree(source(), {{"a", "1"}, {"b", "2"}});
+  const Listing listing{listed_file("b")};
+  send(&listing);
+  EXPECT_EQ(store_.content_of("a"), std::nullopt);
+  EXPECT_EQ(store_.content_of("b"), "2");
+}
+
+TEST_F(SendDir, NamesTheDirectoryWhenTheTreeFails) {
+  store_.take_trees(true);
+  store_.fail_next(FakeCall::UploadTree, 1, Error(ErrorKind::AlreadyExists, "there"));
+  EXPECT_EQ(failure().message(), "sending " + source().string() + ": there");
+}
+
 TEST_F(SendDir, FollowsLinks) {
   write_tree(source(), {{"real/f", "x"}});
   fs::create_directory_symlink("real", source() / "linked");

@@ -327,6 +327,29 @@ TEST_P(RedirectedUpload, KeepsMethodAndBody) {
 
 INSTANTIATE_TEST_SUITE_P(Codes, RedirectedUpload, ::testing::Values(301, 302, 307, 308));
 
+TEST(CurlHttpClient, KeepsPrivateHeadersFromOtherHosts) {
+  RequestLog elsewhere;
+  ScriptedServer other(ScriptedServer::answering([&](const auto& request) {
+    elsewhere.add(request);
+    return http_answer(200);
+  }));
+  RequestLog here;
+  ScriptedServer server(ScriptedServer::answering([&](const auto& request) {
+    here.add(request);
+    const std::string target = request.target == "/from" ? "/to" : other.url("/");
+    return http_answer(302, "", "Location: " + target + "\r\n");
+  }));
+  CurlHttpClient client({});
+  HttpRequest request = get(server.url("/from"));
+  request.headers.add("X-Public", "all");
+  request.private_headers.add("Cookie", "a=b");
+  exchange(client, std::move(request), soon(), kMaxBody);
+  for (const auto& seen : here.all()) EXPECT_EQ(seen.header("Cookie"), "a=b") << seen.target;
+  EXPECT_EQ(here.all().size(), 2U);
+  EXPECT_EQ(elsewhere.all().at(0).header("Cookie"), "");
+  EXPECT_EQ(elsewhere.all().at(0).header("X-Public"), "all");
+}
+
 TEST(CurlHttpClient, SeeOtherBecomesAGetWithoutBody) {
   RequestLog log;
   ScriptedServer server(ScriptedServer::answering([&](const auto& request) {
@@ -721,6 +744,69 @@ TEST(CurlHttpClient, NoByteForTheStallTimeIsATimeout) {
   const Error error = error_of(client, get(server.url("/")));
   EXPECT_EQ(error.kind(), ErrorKind::TimedOut);
   EXPECT_THAT(error.message(), HasSubstr("no byte from " + server.authority() + " for 100 ms"));
+}
+
+TEST(CurlHttpClient, ARequestMaySayItselfHowLongTheServerMayBeSilent) {
+  ScriptedServer server([](WireConnection& connection) {
+    connection.read_request();
+    connection.wait_for_close();
+  });
+  CurlHttpClient client({});
+  HttpRequest request = get(server.url("/"));
+  request.stall_timeout = 100ms;
+  EXPECT_THAT(error_of(client, std::move(request)).message(), HasSubstr("for 100 ms"));
+}
+
+TEST(CurlHttpClient, HoldsBytesBackAsLongAsTheSinkWants) {
+  const std::string body(5'000'000, 'x');
+  ScriptedServer server(
+      ScriptedServer::answering([&](const auto&) { return http_answer(200, body); }));
+  HttpClientOptions options;
+  options.stall_timeout = 100ms;
+  CurlHttpClient client(options);
+  const auto flow = std::make_shared<HttpFlow>();
+  const auto sink = std::make_shared<WatchingSink>();
+  std::promise<void> held;
+  bool has_held = false;
+  sink->on_bytes = [&](auto) {
+    if (!std::exchange(has_held, true)) {
+      flow->hold();
+      held.set_value();
+    }
+    return true;
+  };
+  HttpRequest request = get(server.url("/"));
+  request.flow = flow;
+  client.start(std::move(request), sink, soon());
+  held.get_future().wait();
+  // Others go on, and being held is no stall.
+  EXPECT_EQ(exchange(client, get(server.url("/")), soon(), body.size()).body.size(), body.size());
+  std::this_thread::sleep_for(200ms);
+  EXPECT_LT(sink->received, body.size());
+  flow->release();
+  EXPECT_FALSE(sink->wait());
+  EXPECT_EQ(sink->received, body.size());
+}
+
+TEST(CurlHttpClient, AHeldExchangeCanBeCalledOff) {
+  ScriptedServer server(ScriptedServer::answering(
+      [&](const auto&) { return http_answer(200, std::string(5'000'000, 'x')); }));
+  CurlHttpClient client({});
+  const auto flow = std::make_shared<HttpFlow>();
+  const auto sink = std::make_shared<WatchingSink>();
+  std::promise<void> held;
+  sink->on_begin = [&](const auto&) {
+    flow->hold();
+    held.set_value();
+    return true;
+  };
+  std::stop_source stop;
+  HttpRequest request = get(server.url("/"));
+  request.flow = flow;
+  client.start(std::move(request), sink, {.stop = stop.get_token()});
+  held.get_future().wait();
+  stop.request_stop();
+  EXPECT_EQ(sink->wait()->kind(), ErrorKind::Cancelled);
 }
 
 TEST(CurlHttpClient, AKeptConnectionThatWentSilentIsReplacedOnce) {

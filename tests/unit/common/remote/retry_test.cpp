@@ -161,6 +161,14 @@ TEST_F(RetryingStore, RepeatsUploadsFromTheirBeginning) {
   EXPECT_EQ(fake_->count_of(FakeCall::Upload), 3);
 }
 
+TEST_F(RetryingStore, RepeatsTheSendingOfATree) {
+  EXPECT_EQ(store_->tree_uploader(), nullptr);
+  fake_->take_trees(true);
+  fake_->fail_next(FakeCall::UploadTree, 2, kBusy);
+  store_->tree_uploader()->upload_tree({}, [](std::int64_t) {}, {});
+  EXPECT_EQ(fake_->count_of(FakeCall::UploadTree), 3);
+}
+
 TEST_F(RetryingStore, HasNoUploaderWhereTheStoreHasNone) {
   fake_->take_uploads(false);
   EXPECT_EQ(store_->uploader(), nullptr);

@@ -6,7 +6,7 @@
 #include <future>
 
 #include "common/net/curl_http_client.h"
-#include "common/protocols/http/http_answer.h"
+#include "common/net/http_answer.h"
 #include "common/protocols/http/webdav.h"
 #include "tests/fakes/text_source.h"
 #include "tests/unit/common/net/scripted_server.h"
@@ -755,13 +755,13 @@ TEST(ContentRange, ReadsItsForms) {
   EXPECT_FALSE(parse_content_range("bytes 2-4/*")->total);
   EXPECT_FALSE(parse_content_range("bytes */10")->range);
   EXPECT_EQ(parse_content_range("bytes 0-0/18446744073709551615")->total, UINT64_MAX);
+  EXPECT_EQ(parse_content_range("bytes 5-14/10")->total, 10U);
 }
 
 TEST(ContentRange, RefusesNonsense) {
-  for (const char* text :
-       {"", "bytes", "bytes 1-2", "bytes 2-1/5", "bytes 2-5/5", "bytes -1-2/5", "bytes 1-2/5x",
-        "items 1-2/5", "bytes 1-2/", "bytes 1-99999999999999999999/*", "bytes +1-2/5",
-        "bytes 0-18446744073709551615/*"}) {
+  for (const char* text : {"", "bytes", "bytes 1-2", "bytes 2-1/5", "bytes -1-2/5", "bytes 1-2/5x",
+                           "items 1-2/5", "bytes 1-2/", "bytes 1-99999999999999999999/*",
+                           "bytes +1-2/5", "bytes 0-18446744073709551615/*"}) {
     EXPECT_FALSE(parse_content_range(text)) << text;
   }
 }

@@ -1,9 +1,9 @@
-#include "common/protocols/http/http_file.h"
+#include "common/net/http_file.h"
 
 #include <utility>
 
+#include "common/net/http_read.h"
 #include "common/net/redirect.h"
-#include "common/protocols/http/http_read.h"
 
 namespace red {
 

@@ -1,4 +1,4 @@
-#include "common/protocols/http/http_answer.h"
+#include "common/net/http_answer.h"
 
 #include <charconv>
 #include <memory>
@@ -50,8 +50,7 @@ std::optional<ContentRange> parse_content_range(std::string_view text) {
     parsed.total = read_number(text);
     if (!parsed.total) return std::nullopt;
   }
-  const bool is_beyond = parsed.range && parsed.total && parsed.range->end > *parsed.total;
-  if (!text.empty() || is_beyond) return std::nullopt;
+  if (!text.empty()) return std::nullopt;
   return parsed;
 }
 

@@ -6,7 +6,7 @@
 
 #include "common/error.h"
 #include "common/net/http_client.h"
-#include "common/protocols/http/http_file.h"
+#include "common/net/http_file.h"
 #include "common/remote/remote_store.h"
 
 namespace red {

@@ -1,12 +1,12 @@
-#include "common/protocols/http/http_read.h"
+#include "common/net/http_read.h"
 
 #include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
 
+#include "common/net/http_answer.h"
 #include "common/net/http_error.h"
-#include "common/protocols/http/http_answer.h"
 
 namespace red {
 namespace {

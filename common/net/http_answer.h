@@ -17,7 +17,8 @@ struct ContentRange {
   std::optional<std::uint64_t> total;  ///< bytes of the whole file; absent: "*"
 };
 
-/// Nothing if it is malformed or contradicts itself.
+/// Nothing if it is malformed. A range may reach past the end: Restlet 1.1 repeats what it was
+/// asked for beside the file's true size.
 std::optional<ContentRange> parse_content_range(std::string_view text);
 
 /// The answer's Content-Range, if it has a valid one.

@@ -1,0 +1,214 @@
+#include "common/protocols/xnat/xnat_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/net/http_answer.h"
+#include "common/net/http_error.h"
+#include "common/protocols/xnat/packed_reads.h"
+#include "common/protocols/xnat/xnat_finder.h"
+#include "common/protocols/xnat/xnat_names.h"
+#include "common/protocols/xnat/xnat_queries.h"
+#include "common/protocols/xnat/xnat_tree.h"
+#include "common/worker_pool.h"
+
+namespace red {
+namespace {
+
+/// One finds the way, and the others find it known.
+constexpr std::size_t kLocatingThreads = 1;
+/// Files that come in archives need no connection each.
+constexpr int kParallelFiles = 64;
+
+/// Large files have half of the connections to themselves when there is TLS; one must be left for
+/// others when all archives are held back.
+std::size_t archives_at_a_time(const HttpClientOptions& client) {
+  const int half = client.max_connections / 2;
+  const int for_large = client.max_connections - (client.uses_tls ? half : 0);
+  return static_cast<std::size_t>(std::max(std::min(half, for_large - 1), 0));
+}
+
+Entry directory_entry(const RemotePath& path) {
+  Entry entry;
+  entry.name = path.name();
+  entry.kind = EntryKind::Directory;
+  return entry;
+}
+
+Entry file_entry(const RemotePath& path, const HttpResponseHead& head) {
+  const Version version = version_of(head);
+  Entry entry;
+  entry.name = path.name();
+  entry.size = version.size;
+  entry.modified = version.modified;
+  entry.modified_is_exact = version.modified.has_value();
+  entry.etag = version.etag;
+  entry.content_type = content_type_of(head);
+  return entry;
+}
+
+/// What the access data names, for people, before anything is asked.
+std::string named_path(const XnatAccess& access) {
+  std::string path = project_path(access.project);
+  if (access.subject) path += "/subjects/" + encode_object_name(*access.subject);
+  if (access.session) path += "/experiments/" + encode_object_name(*access.session);
+  if (access.container_type) path += "/" + std::string(name_of(*access.container_type));
+  if (access.container) path += "/" + encode_object_name(*access.container);
+  if (access.resource) path = resource_path(path, *access.resource) + "/files";
+  if (access.file) path += "/" + encode_file_path(*access.file);
+  return path;
+}
+
+Url named_url(const XnatAccess& access) {
+  Url url = access.base;
+  url.path += "/data" + named_path(access);
+  return url;
+}
+
+}  // namespace
+
+std::string location_of(const XnatAccess& access) { return named_url(access).to_display(); }
+
+struct XnatStore::Parts {
+  Parts(XnatAccess to_access, std::shared_ptr<HttpClient> client)
+      : access(std::move(to_access)),
+        session(std::make_shared<XnatSession>(std::move(client), access)),
+        queries(session, access.base),
+        finder(access, queries),
+        tree(access, queries, finder),
+        uploader(access, queries, finder),
+        packed(std::make_shared<PackedReads>(queries, archives_at_a_time(access.client))) {}
+
+  Url url_of(const XnatPlace& place) const {
+    return queries.url(place.kind == XnatPlace::Kind::Files && !place.inside.is_root()
+                           ? file_path(place.path, place.inside)
+                           : place.path);
+  }
+
+  const XnatAccess access;
+  const std::shared_ptr<XnatSession> session;
+  const XnatQueries queries;
+  const XnatFinder finder;
+  XnatTree tree;
+  XnatUploader uploader;
+  const std::shared_ptr<PackedReads> packed;
+  WorkerPool locators{kLocatingThreads};  // last: its threads use all of the above
+};
+
+XnatStore::XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client, Purpose purpose)
+    : purpose_(purpose), parts_(std::make_shared<Parts>(std::move(access), std::move(client))) {}
+
+XnatStore::~XnatStore() {
+  parts_->locators.stop();
+  parts_->packed->stop();
+  parts_->session->end();
+}
+
+int XnatStore::parallelism() const {
+  const int connections = parts_->access.options.connections;
+  return purpose_ == Purpose::ReceiveDir ? std::max(connections, kParallelFiles) : connections;
+}
+
+std::vector<Entry> XnatStore::list(const RemotePath& directory, const RequestContext& context) {
+  return parts_->tree.list(directory, context);
+}
+
+std::optional<Entry> XnatStore::stat(const RemotePath& path, const RequestContext& context) {
+  XnatPlace place;
+  try {
+    place = parts_->tree.find(path, context);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::NotFound) return std::nullopt;
+    throw;
+  }
+  if (place.kind != XnatPlace::Kind::Files || place.inside.is_root()) return directory_entry(path);
+  const Url url = parts_->url_of(place);
+  const HttpResponseHead head = fetch_head(url, context);
+  if (head.status >= 200 && head.status < 300) return file_entry(path, head);
+  if (head.status != 404) throw error_for_status(head, "HEAD", url.to_display());
+  if (parts_->tree.is_directory(place, context)) return directory_entry(path);
+  return std::nullopt;
+}
+
+HttpResponseHead XnatStore::fetch_head(const Url& url, const RequestContext& context) const {
+  return exchange_for_head(*parts_->session, {.method = "HEAD", .url = url.to_string()}, context);
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+std::shared_ptr<RemoteFile> XnatStore::open(const RemotePath& path, const Version& known) {
+  return std::make_shared<XnatFile>(parts_->session, locator_for(path), packer_for(path), known,
+                                    [parts = parts_, path] { parts->tree.distrust(path); });
+}
+
+XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {
+  if (const auto place = parts_->tree.find_known(path)) {
+    return [url = parts_->url_of(*place)](const RequestContext&, const XnatFile::Located& located) {
+      located(nullptr, url);
+    };
+  }
+  return [parts = parts_, path](const RequestContext& context, const XnatFile::Located& located) {
+    const bool is_accepted =
+        parts->locators.submit(Priority::Demand, [parts, path, context, located] {
+          std::optional<Error> error;
+          Url url;
+          try {
+            url = parts->url_of(parts->tree.find(path, context));
+          } catch (...) {
+            error = current_exception_as_error();
+          }
+          located(error ? &*error : nullptr, url);
+        });
+    if (is_accepted) return;
+    const Error error(ErrorKind::Cancelled, path.text() + ": the session has ended");
+    located(&error, {});
+  };
+}
+
+/// Whoever lists a resource to receive it reads all of it.
+XnatFile::Packer XnatStore::packer_for(const RemotePath& path) const {
+  if (purpose_ != Purpose::ReceiveDir) return {};
+  const auto place = parts_->tree.find_known(path);
+  auto catalog = place ? parts_->tree.known_catalog(*place) : nullptr;
+  if (!catalog) return {};
+  return [packed = parts_->packed, place = *place, catalog = std::move(catalog)](
+             const std::shared_ptr<ReadSink>& sink, const RequestContext& context,
+             std::function<void()> read_alone) {
+    return packed->read(place.path, catalog, place.inside, sink, context, std::move(read_alone));
+  };
+}
+
+std::string XnatStore::location(const RemotePath& path) const {
+  if (const auto place = parts_->tree.find_known(path)) {
+    return parts_->url_of(*place).to_display();
+  }
+  Url url = named_url(parts_->access);
+  for (const std::string_view name : path.components()) url.path += "/" + encode_object_name(name);
+  return url.to_display();
+}
+
+// --- Validation, sending -------------------------------------------------------------------------
+
+void XnatStore::check(Purpose purpose, const RequestContext& context) {
+  switch (purpose) {
+    case Purpose::ReceiveFile: {
+      const Url url = parts_->url_of(parts_->tree.find({}, context));
+      const HttpResponseHead head = fetch_head(url, context);
+      if (head.status >= 200 && head.status < 300) return;
+      throw error_for_status(head, "HEAD", url.to_display());
+    }
+    case Purpose::ReceiveDir:
+    case Purpose::MountDir:
+      parts_->tree.list({}, context);
+      return;
+    case Purpose::SendFile:
+    case Purpose::SendDir:
+      parts_->uploader.check(context);
+  }
+}
+
+Uploader* XnatStore::uploader() { return &parts_->uploader; }
+
+TreeUploader* XnatStore::tree_uploader() { return &parts_->uploader; }
+
+}  // namespace red
