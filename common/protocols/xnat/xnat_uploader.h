@@ -36,8 +36,8 @@ class XnatUploader final : public Uploader, public TreeUploader {
   bool make_directory(const RemotePath&, const LocalAttributes&, const RequestContext&) override {
     return false;
   }
-  void finish_directory(const RemotePath&, const LocalAttributes&,
-                        const RequestContext&) override {}
+  void finish_directory(const RemotePath&, const LocalAttributes&, const RequestContext&) override {
+  }
 
   /// As few archives as possible, which the server unpacks.
   void upload_tree(const std::vector<FileToSend>& files,
