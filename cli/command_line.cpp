@@ -22,7 +22,9 @@ constexpr std::array kSubcommands{
                "is there; an existing file is replaced.\n"
                "\n"
                "Example:\n"
-               "  echo '{\"url\": \"https://example.com/scan.nii.gz\"}' > access.json\n"
+               "  cat > access.json <<'END'\n"
+               "  @FILE@\n"
+               "  END\n"
                "  red-connector receive-file access.json scan.nii.gz\n"},
     Subcommand{"receive-file-validate", Action::Validate, Purpose::ReceiveFile, true, false, false,
                "check what receive-file needs",
@@ -38,7 +40,9 @@ constexpr std::array kSubcommands{
                "the server shows (WebDAV, or its index pages).\n"
                "\n"
                "Examples:\n"
-               "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
+               "  cat > access.json <<'END'\n"
+               "  @DIRECTORY@\n"
+               "  END\n"
                "  red-connector receive-dir access.json study\n"
                "  red-connector receive-dir access.json study --listing listing.json\n"},
     Subcommand{"receive-dir-validate", Action::Validate, Purpose::ReceiveDir, true, false, true,
@@ -55,7 +59,9 @@ constexpr std::array kSubcommands{
                "one; only what they read is fetched. umount-dir ends it.\n"
                "\n"
                "Examples:\n"
-               "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
+               "  cat > access.json <<'END'\n"
+               "  @DIRECTORY@\n"
+               "  END\n"
                "  red-connector mount-dir access.json /mnt/study\n"
                "  ls /mnt/study\n"
                "  red-connector umount-dir /mnt/study\n"
@@ -83,8 +89,7 @@ constexpr std::array kSubcommands{
                "\n"
                "Example:\n"
                "  cat > access.json <<'END'\n"
-               "  {\"url\": \"https://example.com/results/out.csv\", \"method\": \"PUT\",\n"
-               "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}\n"
+               "  @FILE@\n"
                "  END\n"
                "  red-connector send-file access.json out.csv\n"},
     Subcommand{"send-file-validate", Action::Validate, Purpose::SendFile, true, false, false,
@@ -100,7 +105,9 @@ constexpr std::array kSubcommands{
                "checksums have been found right. Symbolic links are followed.\n"
                "\n"
                "Example:\n"
-               "  echo '{\"url\": \"https://example.com/dav/results/\"}' > access.json\n"
+               "  cat > access.json <<'END'\n"
+               "  @DIRECTORY@\n"
+               "  END\n"
                "  red-connector send-dir access.json results\n"},
     Subcommand{"send-dir-validate", Action::Validate, Purpose::SendDir, true, false, true,
                "check what send-dir needs",
@@ -167,6 +174,49 @@ std::string usage_line(const Subcommand& row) {
   return line;
 }
 
+/// Access data as the examples have it.
+struct ExampleAccess {
+  std::string_view program;
+  std::string_view file;
+  std::string_view directory;
+};
+constexpr std::array kExampleAccess{
+    ExampleAccess{"red-connector",
+                  "{\"url\": \"https://example.com/scan.nii.gz\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"url\": \"https://example.com/study/\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-ssh",
+                  "{\"host\": \"example.com\", \"filePath\": \"~/scan.nii.gz\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"host\": \"example.com\", \"dirPath\": \"~/study\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-xnat-http",
+                  "{\"baseUrl\": \"https://xnat.example.com\", \"project\": \"STUDY\",\n"
+                  "   \"subject\": \"S01\", \"resource\": \"NOTES\", \"file\": \"scan.nii.gz\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"baseUrl\": \"https://xnat.example.com\", \"project\": \"STUDY\",\n"
+                  "   \"subject\": \"S01\", \"resource\": \"NOTES\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+};
+
+void replace_all(std::string& text, std::string_view what, std::string_view by) {
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) {
+    text.replace(at, what.size(), by);
+  }
+}
+
+/// The help with examples for the connector that it was asked of.
+std::string with_examples(std::string text, std::string_view program) {
+  const auto* row =
+      std::find_if(kExampleAccess.begin(), kExampleAccess.end(),
+                   [&](const ExampleAccess& each) { return each.program == program; });
+  if (row == kExampleAccess.end()) row = kExampleAccess.begin();
+  replace_all(text, "@FILE@", row->file);
+  replace_all(text, "@DIRECTORY@", row->directory);
+  return text;
+}
+
 constexpr std::string_view kCommonOptions =
     "  -v, --verbose      say more about what happens\n"
     "  -q, --quiet        errors only: no warnings, no progress bar\n"
@@ -183,8 +233,7 @@ std::string help_for_program(std::string_view program) {
       " SUBCOMMAND [OPTIONS] [ACCESS] [PATH]\n"
       "\n"
       "ACCESS is a JSON file that says where the data is and how to get at it:\n"
-      "  {\"url\": \"https://example.com/data/\",\n"
-      "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}\n"
+      "  @DIRECTORY@\n"
       "\n"
       "Subcommands:\n";
   constexpr std::size_t kColumn = 24;
@@ -193,17 +242,20 @@ std::string help_for_program(std::string_view program) {
     name.resize(kColumn, ' ');
     text += "  " + name + std::string(row.summary) + "\n";
   }
-  return text + "\nOptions:\n" + std::string(kCommonOptions) +
-         "A path that begins with - stands after --.\n"
-         "\n"
-         "Examples:\n"
-         "  echo '{\"url\": \"https://example.com/study/\"}' > access.json\n"
-         "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
-         "  red-connector umount-dir /mnt/study\n"
-         "  red-connector receive-dir access.json ./study      # or copy it\n"
-         "  red-connector receive-dir --help\n"
-         "\n"
-         "All keys of the access data and all exit codes: man red-connector\n";
+  text += "\nOptions:\n" + std::string(kCommonOptions) +
+          "A path that begins with - stands after --.\n"
+          "\n"
+          "Examples:\n"
+          "  cat > access.json <<'END'\n"
+          "  @DIRECTORY@\n"
+          "  END\n"
+          "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
+          "  red-connector umount-dir /mnt/study\n"
+          "  red-connector receive-dir access.json ./study      # or copy it\n"
+          "  red-connector receive-dir --help\n"
+          "\n"
+          "All keys of the access data and all exit codes: man red-connector\n";
+  return with_examples(std::move(text), program);
 }
 
 std::string help_for_subcommand(std::string_view program, const Subcommand& row) {
@@ -217,7 +269,7 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
         "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
         "  --debug            print every request of the kernel, in the foreground\n";
   }
-  return text + std::string(kCommonOptions);
+  return with_examples(text + std::string(kCommonOptions), program);
 }
 
 /// Points to the help for what was tried.

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/error.h"
+#include "common/logging.h"
 #include "common/net/http_date.h"
 #include "common/protocols/http/child_links.h"
 #include "common/protocols/http/markup.h"
@@ -263,6 +264,11 @@ void Page::keep_only_listing_blocks() {
 std::optional<std::vector<Entry>> Page::finish() {
   end_row();
   if (candidates_.empty() && !is_index_) return std::nullopt;
+  if (!is_index_) {
+    log(LogLevel::Info, directory_.to_display() +
+                            ": the page has no mark of a directory index that is known here; its "
+                            "links are taken for the directory's entries");
+  }
   keep_only_listing_blocks();
   std::vector<Entry> entries;
   entries.reserve(candidates_.size());
