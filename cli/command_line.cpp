@@ -224,7 +224,7 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
 [[noreturn]] void fail(std::string_view program, const Subcommand* row, const std::string& reason) {
   const std::string subcommand = row ? " " + std::string(row->name) : std::string();
   throw Error(ErrorKind::Usage, (row ? std::string(row->name) + ": " : std::string()) + reason +
-                                    "\nTry: " + std::string(program) + subcommand + " --help");
+                                    "; try: " + std::string(program) + subcommand + " --help");
 }
 
 /// The first argument that nothing takes. CLI11 counts the -- before paths as one.

@@ -152,13 +152,15 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.log_file = invocation.log_file;
   request.open_store = [&remote, &timer] {
     timer.emplace();
-    return with_retries(remote.open(), RetryPolicy::for_mounts(), *timer);
+    return with_retries(remote.open(), RetryPolicy::for_mounts(), *timer,
+                        RetryPolicy::for_commands());
   };
   mount_dir(request);
 }
 
+/// A file has room for more than a terminal.
 void open_command_log(const Invocation& invocation) {
-  LogLevel level = LogLevel::Warning;
+  LogLevel level = invocation.log_file ? LogLevel::Info : LogLevel::Warning;
   if (invocation.quiet) level = LogLevel::Error;
   if (invocation.verbose || invocation.debug) level = LogLevel::Debug;
   open_log(level, invocation.log_file);

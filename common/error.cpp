@@ -78,11 +78,17 @@ int Error::error_number() const noexcept {
 
 int Error::exit_code() const noexcept { return row_of(kind_).exit_code; }
 
-bool Error::retryable() const noexcept { return row_of(kind_).retryable; }
+bool Error::retryable() const noexcept { return row_of(kind_).retryable && !is_final_; }
 
 Error Error::with_retry_after(std::chrono::milliseconds pause) const {
   Error copy = *this;
   copy.retry_after_ = pause;
+  return copy;
+}
+
+Error Error::without_retry() const {
+  Error copy = *this;
+  copy.is_final_ = true;
   return copy;
 }
 

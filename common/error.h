@@ -62,6 +62,8 @@ class Error : public std::exception {
   /// How long the server asked us to stay away, if it did (Retry-After, RFC 9110 section 10.2.3).
   std::optional<std::chrono::milliseconds> retry_after() const noexcept { return retry_after_; }
   Error with_retry_after(std::chrono::milliseconds pause) const;
+  /// The same failure of something that must not be repeated.
+  Error without_retry() const;
 
   /// The same error with its place in front: "context: message".
   Error within(std::string_view context) const;
@@ -70,6 +72,7 @@ class Error : public std::exception {
   ErrorKind kind_;
   std::string message_;
   int local_error_number_ = 0;
+  bool is_final_ = false;
   std::optional<std::chrono::milliseconds> retry_after_;
 };
 

@@ -4,7 +4,9 @@
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -29,6 +31,14 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::off;
 }
 
+/// spdlog would make a directory that is missing, be it for a mistyped name.
+void check_parent_of(const std::filesystem::path& file) {
+  const auto parent = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (::access(parent.c_str(), F_OK) != 0) {
+    throw Error::local_io(errno, "cannot open the log file " + file.string());
+  }
+}
+
 spdlog::sink_ptr make_file_sink(const std::string& path, std::size_t max_bytes) {
   if (max_bytes == 0) return std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
   constexpr std::size_t kOldFiles = 0;
@@ -42,6 +52,7 @@ void open_log(LogLevel level, const std::optional<std::filesystem::path>& file,
   try {
     std::shared_ptr<spdlog::logger> logger;
     if (file) {
+      check_parent_of(*file);
       logger = std::make_shared<spdlog::logger>("red", make_file_sink(file->string(), max_bytes));
       logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
       logger->flush_on(spdlog::level::info);

@@ -23,6 +23,7 @@ DirectoryListing::DirectoryListing(std::vector<Entry> entries, FileTime default_
     child.name = std::move(entry.name);
     child.name.shrink_to_fit();
     child.etag = std::move(entry.etag);
+    child.etag_is_listed = !child.etag.empty();
     child.size = entry.size;
     child.modified = entry.modified.value_or(default_time);
     child.modified_is_exact = entry.modified && entry.modified_is_exact;

@@ -27,6 +27,7 @@ struct ChildEntry {
   std::optional<std::uint16_t> mode;  ///< permission bits, where the protocol has them
   std::string link_target;            ///< of a Symlink
   bool modified_is_exact = false;
+  bool etag_is_listed = false;  ///< the listing itself tells ETags
   bool size_is_untold = false;  ///< the server was asked and does not say
 
   Version version() const;

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <random>
 #include <utility>
+
+#include "common/pause.h"
 
 namespace red {
 namespace {
@@ -20,11 +21,7 @@ constexpr std::chrono::milliseconds kFirstPause = 100ms;
 constexpr std::chrono::milliseconds kLongestPause = 2s;
 
 std::chrono::milliseconds pause_after(int tries) {
-  thread_local std::minstd_rand random(std::random_device{}());
-  const auto longest = std::min(kFirstPause * (1 << std::min(tries, 10)), kLongestPause);
-  std::uniform_int_distribution<std::chrono::milliseconds::rep> pick(longest.count() / 2,
-                                                                     longest.count());
-  return std::chrono::milliseconds(pick(random));
+  return jittered(std::min(kFirstPause * (1 << std::min(tries, 10)), kLongestPause));
 }
 
 }  // namespace
@@ -122,8 +119,10 @@ void EditedFile::send_more(Urge urge) {
       queue_.pop_front();
       queued_bytes_ -= piece->bytes.size();
       in_flight_bytes_ += piece->bytes.size();
+      const TimePoint now = std::chrono::steady_clock::now();
       const auto patience = std::chrono::seconds(in_flight_bytes_ / kSlowestLink);
-      piece->give_up = std::chrono::steady_clock::now() + environment_.retry_limit + patience;
+      piece->deadline = now + environment_.retry_limit + patience;
+      if (in_flight_.empty()) last_progress_ = now;
       in_flight_.push_back(piece);
       to_send.push_back(piece);
     }
@@ -134,16 +133,17 @@ void EditedFile::send_more(Urge urge) {
 }
 
 void EditedFile::send(const std::shared_ptr<Piece>& piece) {
-  const RequestContext context{piece->give_up, environment_.stop, Priority::Demand};
+  const RequestContext context{piece->deadline, environment_.stop, Priority::Demand};
   file_->write(
       piece->offset, piece->bytes, piece, context,
       [self = shared_from_this(), piece](const Error* error) { self->sent(piece, error); });
 }
 
 void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
+  const TimePoint now = std::chrono::steady_clock::now();
   if (error != nullptr && error->retryable()) {
-    const TimePoint again = std::chrono::steady_clock::now() + pause_after(piece->tries++);
-    if (again < piece->give_up && !environment_.stop.stop_requested()) {
+    const TimePoint again = now + pause_after(piece->tries++);
+    if (again < give_up_at() && !environment_.stop.stop_requested()) {
       environment_.timer.at(again, [self = shared_from_this(), piece] { self->send(piece); });
       return;
     }
@@ -153,6 +153,7 @@ void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
   {
     const std::lock_guard lock(mutex_);
     is_news = error != nullptr && !is_given_up_;
+    if (error == nullptr) last_progress_ = now;
     std::erase(in_flight_, piece);
     in_flight_bytes_ -= piece->bytes.size();
     if (error != nullptr) loss_ = *error;
@@ -161,6 +162,11 @@ void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
   if (is_news) environment_.on_loss(*error);
   send_more();
   for (const Done& done : ended) done(nullptr);
+}
+
+TimePoint EditedFile::give_up_at() const {
+  const std::lock_guard lock(mutex_);
+  return last_progress_ + environment_.retry_limit;
 }
 
 std::uint64_t EditedFile::oldest_open() const {
@@ -200,15 +206,20 @@ void EditedFile::flush(Done done) {
     std::optional<Error> loss;
     {
       const std::lock_guard lock(self->mutex_);
-      loss = std::exchange(self->loss_, std::nullopt);
+      loss = self->loss_;
     }
     done(loss ? &*loss : nullptr);
   });
 }
 
 void EditedFile::sync(Done done) {
-  flush([self = shared_from_this(), done = std::move(done)](const Error* error) {
-    if (error != nullptr) return done(error);
+  after_writes([self = shared_from_this(), done = std::move(done)](const Error*) {
+    std::optional<Error> loss;
+    {
+      const std::lock_guard lock(self->mutex_);
+      loss = std::exchange(self->loss_, std::nullopt);
+    }
+    if (loss) return done(&*loss);
     self->try_repeatedly([self](Done ended) { self->file_->sync(self->context(), ended); }, done);
   });
 }

@@ -22,7 +22,8 @@ namespace red {
 /// A file that is written through the mount. Writes return before the server has them: they are
 /// gathered and sent many at a time, those that overlap one after the other. Whatever else is asked
 /// of the file comes after the writes that were made before it. A connection that breaks is waited
-/// for; a write that cannot be made in time is lost, which the next flush() or sync() reports.
+/// for; a write that cannot be made in time is lost, which flush() tells every time and write() or
+/// sync() once.
 /// Thread-safe; must be held by a shared_ptr.
 class EditedFile : public std::enable_shared_from_this<EditedFile> {
  public:
@@ -48,9 +49,11 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void write(std::uint64_t offset, std::span<const std::byte> bytes, Done done);
   void read(ByteRange range, ReadDone done);
   void change(const FileChange& change, Done done);
-  /// Until the server has acknowledged all writes; reports what was lost.
+  /// Until the server has acknowledged all writes; tells what was lost. Every close() of a copy of
+  /// a descriptor comes here, and many programs look at but one of them: it is not forgotten by
+  /// that.
   void flush(Done done);
-  /// The same, and until the server's disk has them.
+  /// The same, and until the server's disk has them. What was lost is told once, as by fsync(2).
   void sync(Done done);
 
   /// With what has been written, whether the server has it or not.
@@ -70,7 +73,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
     std::uint64_t number = 0;  ///< in the order of the writes
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes;
-    TimePoint give_up{};  ///< set when it is first sent
+    TimePoint deadline{};  ///< of one try; set when it is first sent
     int tries = 0;
 
     std::uint64_t end() const { return offset + bytes.size(); }
@@ -87,6 +90,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   void try_repeatedly(std::function<void(Done)> operation, Done done);
   void attempt(std::function<void(Done)> operation, Done done, TimePoint give_up, int tries);
   bool has_sent_all();
+  /// When writes that fail are tried no more: the server has taken nothing for too long.
+  TimePoint give_up_at() const;
   void send_more(Urge urge = Urge::None);
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);
@@ -107,9 +112,10 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   Pieces in_flight_;
   std::size_t queued_bytes_ = 0;
   std::size_t in_flight_bytes_ = 0;
+  TimePoint last_progress_{};                          ///< of what is in flight
   std::vector<Done> writers_;                          ///< wait for room
   std::list<std::pair<std::uint64_t, Done>> waiting_;  ///< for all pieces up to that number
-  std::optional<Error> loss_;                          ///< not yet reported
+  std::optional<Error> loss_;                          ///< not told by write() or sync()
   bool is_given_up_ = false;
 };
 

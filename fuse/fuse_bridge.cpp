@@ -141,7 +141,7 @@ class FuseSession::Impl {
   static void on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*);
   static void on_statfs(fuse_req_t request, fuse_ino_t);
   static void on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t size);
-  static void on_listxattr(fuse_req_t request, fuse_ino_t, std::size_t size);
+  static void on_listxattr(fuse_req_t request, fuse_ino_t node, std::size_t size);
 
   void read_directory(fuse_req_t request, std::size_t size, off_t offset,
                       const OpenDirectory& directory, bool with_attributes);
@@ -468,7 +468,7 @@ void FuseSession::Impl::on_init(void* self, fuse_conn_info* connection) {
 
 struct stat FuseSession::Impl::stat_of(const Attributes& attributes) const {
   struct stat result = {};
-  result.st_ino = attributes.node;
+  result.st_ino = attributes.same_file_as != 0 ? attributes.same_file_as : attributes.node;
   result.st_nlink = 1;
   switch (attributes.kind) {
     case EntryKind::File:
@@ -941,7 +941,7 @@ void FuseSession::Impl::on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_
 void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name,
                                     std::size_t size) {
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
-    const auto& names = MountedTree::extended_attribute_names();
+    const auto names = self.tree_.extended_attribute_names(node);
     if (std::ranges::find(names, std::string_view(name)) == names.end()) {
       pending->answer_error(ENODATA);
       return;
@@ -965,19 +965,21 @@ void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const c
   });
 }
 
-void FuseSession::Impl::on_listxattr(fuse_req_t request, fuse_ino_t, std::size_t size) {
-  std::string list;
-  for (const std::string_view name : MountedTree::extended_attribute_names()) {
-    list += name;
-    list += '\0';
-  }
-  if (size == 0) {
-    fuse_reply_xattr(request, list.size());
-  } else if (list.size() > size) {
-    fuse_reply_err(request, ERANGE);
-  } else {
-    fuse_reply_buf(request, list.data(), list.size());
-  }
+void FuseSession::Impl::on_listxattr(fuse_req_t request, fuse_ino_t node, std::size_t size) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    std::string list;
+    for (const std::string_view name : self.tree_.extended_attribute_names(node)) {
+      list += name;
+      list += '\0';
+    }
+    if (size != 0 && list.size() > size) {
+      pending->answer_error(ERANGE);
+    } else if (pending->claim()) {
+      size == 0 ? fuse_reply_xattr(request, list.size())
+                : fuse_reply_buf(request, list.data(), list.size());
+      pending->answered();
+    }
+  });
 }
 
 // --- the outer class ---

@@ -47,6 +47,11 @@ Error no_such_entry(const std::string& name) {
 
 }  // namespace
 
+void MountedTree::check_length(const std::string& name) {
+  constexpr std::size_t kMaxName = 255;  // bytes, as statvfs says
+  if (name.size() > kMaxName) throw Error::local_io(ENAMETOOLONG, "a name");
+}
+
 MountedTree::MountedTree(std::unique_ptr<RemoteStore> store, Timer& timer, const Options& options)
     : options_(options),
       timer_(timer),
@@ -257,6 +262,7 @@ Attributes MountedTree::attributes_of(NodeId id) {
     attributes.modified = node.content->version.modified.value_or(mounted_at_);
   }
   if (node.kind == EntryKind::Directory) attributes.valid_for = options_.attribute_lifetime;
+  attributes.same_file_as = node.same_file_as;
   return attributes;
 }
 
@@ -452,6 +458,7 @@ std::optional<Attributes> MountedTree::enter(NodeId directory, DirectoryListing&
 // --- lookups and attributes ---
 
 void MountedTree::lookup(NodeId directory, const std::string& name, AttributesReply reply) {
+  check_length(name);
   if (!RemotePath::is_valid_name(name)) {
     reply(nullptr, {});
     return;
@@ -487,9 +494,10 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
     } else if (entry_of(directory, name) == nullptr) {
       const Directory& state = *found->second.directory;
       const auto known = state.absent.find(name);
-      if (known != state.absent.end() && now < known->second) {
+      const bool is_trusted = trusts_in_absence(state, now);
+      if (is_trusted && known != state.absent.end() && now < known->second) {
         absent.emplace().valid_for = known->second - now;
-      } else if (state.listing && store_->listings_are_complete() &&
+      } else if (is_trusted && state.listing && store_->listings_are_complete() &&
                  (!options_.writable || now < state.listing->valid_until())) {
         const Duration left = state.listing->valid_until() - now;
         absent.emplace().valid_for = std::max(left, Duration::zero());
@@ -501,6 +509,12 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
   } else {
     complete_child(directory, name, std::move(reply));
   }
+}
+
+/// What was made elsewhere a moment ago can be opened: where others may write, a name that is not
+/// known is asked for, unless it is we who make names in that directory just now.
+bool MountedTree::trusts_in_absence(const Directory& state, TimePoint now) const {
+  return !options_.writable || now - state.changed_at < options_.attribute_lifetime;
 }
 
 /// Whoever makes one file after the other asks for names that do not exist: with a fresh listing
@@ -550,11 +564,21 @@ void MountedTree::complete_child(NodeId directory, const std::string& name, Attr
   stat_child(directory, name, Ask::IfIncomplete, Priority::Demand,
              [this, directory, name, reply = std::move(reply)](const Error* error) {
                Attributes absent;
-               absent.valid_for = options_.attribute_lifetime;
+               absent.valid_for = absence_lifetime(directory);
                reply(error, error == nullptr ? enter_complete(directory, name).value_or(absent)
                                              : Attributes{});
              });
   stat_siblings_ahead(directory, name);
+}
+
+/// How long the kernel may believe that a name does not exist.
+Duration MountedTree::absence_lifetime(NodeId directory) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(directory);
+  if (found == nodes_.end() || !found->second.directory) return {};
+  const bool is_trusted =
+      trusts_in_absence(*found->second.directory, std::chrono::steady_clock::now());
+  return is_trusted ? options_.attribute_lifetime : Duration::zero();
 }
 
 void MountedTree::stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
@@ -703,8 +727,7 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
     const TimePoint now = std::chrono::steady_clock::now();
     const ChildEntry* entry = entry_of(directory, name);
     is_ready = entry != nullptr && entry->is_complete(now);
-    // Without an ETag or an exact time a listing cannot tell whether what is cached is still right.
-    if (is_ready && node.content && !entry->version().is_validator()) {
+    if (is_ready && node.content && !is_proved_by_listing(*entry, *node.content)) {
       is_ready = now - node.content->checked < options_.attribute_lifetime;
     }
     if (options_.writable) is_ready = being_written(node) != nullptr;
@@ -721,6 +744,12 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
                  finish_open(id, true, reply);
                }
              });
+}
+
+/// Without an ETag or an exact time a listing cannot tell whether what is cached is still right;
+/// and where files have ETags, size and time alone do not.
+bool MountedTree::is_proved_by_listing(const ChildEntry& entry, const Content& content) {
+  return entry.version().is_validator() && (entry.etag_is_listed || content.version.etag.empty());
 }
 
 void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
@@ -836,10 +865,10 @@ void MountedTree::failed(NodeId id, const Error& error) {
 
 // --- extended attributes ---
 
-const std::vector<std::string_view>& MountedTree::extended_attribute_names() {
-  static const std::vector<std::string_view> names{kUrlAttribute, kEtagAttribute,
-                                                   kContentTypeAttribute};
-  return names;
+std::vector<std::string_view> MountedTree::extended_attribute_names(NodeId id) {
+  const std::lock_guard lock(mutex_);
+  if (node_at(id).kind != EntryKind::File) return {kUrlAttribute};
+  return {kUrlAttribute, kEtagAttribute, kContentTypeAttribute};
 }
 
 void MountedTree::get_extended_attribute(NodeId id, std::string_view name, TextReply reply) {

@@ -38,6 +38,7 @@ struct Attributes {
   FileTime modified{};
   Duration valid_for{};               ///< how long the kernel may believe this
   std::optional<std::uint32_t> mode;  ///< permission bits, where the protocol has them
+  NodeId same_file_as = 0;            ///< whose inode number it shows; 0: its own
 };
 
 /// A RemoteStore as a file system, read-only unless it has an editor, without FUSE: every call
@@ -126,7 +127,7 @@ class MountedTree {
   void space(SpaceReply reply);
   bool is_writable() const { return options_.writable; }
 
-  static const std::vector<std::string_view>& extended_attribute_names();
+  std::vector<std::string_view> extended_attribute_names(NodeId node);
   /// Error NotFound for a name or value that does not exist.
   void get_extended_attribute(NodeId node, std::string_view name, TextReply reply);
 
@@ -155,6 +156,7 @@ class MountedTree {
     /// Listed names that have been removed since.
     std::set<std::string, std::less<>> removed;
     std::uint64_t changes = 0;  ///< made here; a listing that was asked for before misses them
+    TimePoint changed_at{};     ///< the last time that names were
     std::uint64_t changes_when_asked = 0;
   };
   struct Node {
@@ -167,6 +169,7 @@ class MountedTree {
     std::unique_ptr<Content> content;
     bool is_unlinked = false;              ///< its name is gone, or another file's
     std::optional<ChildEntry> last_known;  ///< of one that is unlinked
+    NodeId same_file_as = 0;               ///< another name of that node's file; 0: of none
     // Of a writable tree:
     std::weak_ptr<EditedFile> edited;
     std::vector<std::weak_ptr<OpenFile>> handles;
@@ -185,6 +188,8 @@ class MountedTree {
   void charge(std::int64_t bytes);
   NodeId find_child(NodeId directory, std::string_view name) const;
   std::shared_ptr<EditedFile> being_written(const Node& node) const;
+  void names_changed(NodeId directory);
+  bool trusts_in_absence(const Directory& state, TimePoint now) const;
   void name_added(NodeId directory, const std::string& name, EntryKind kind);
   void name_removed(NodeId directory, const std::string& name);
   ChildEntry* known_of(NodeId id);
@@ -209,10 +214,12 @@ class MountedTree {
   std::optional<Attributes> enter_complete(NodeId directory, const std::string& name);
   /// The same, from the server if need be.
   void complete_child(NodeId directory, const std::string& name, AttributesReply reply);
+  Duration absence_lifetime(NodeId directory);
   enum class Ask { Always, IfIncomplete };
   void stat_child(NodeId directory, const std::string& name, Ask ask, Priority priority,
                   std::function<void(const Error*)> done);
   void stat_siblings_ahead(NodeId directory, const std::string& name);
+  static bool is_proved_by_listing(const ChildEntry& entry, const Content& content);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
@@ -229,6 +236,10 @@ class MountedTree {
   void make_entry(NodeId directory, const std::string& name, AttributesReply reply,
                   std::function<Entry(const RemotePath& path, const RequestContext& limits)> make);
   void list_as_empty(NodeId directory);
+  static void check_length(const std::string& name);
+  NodeId link_inodes(NodeId existing, NodeId linked);
+  Attributes enter_as_link(NodeId directory, const std::string& name, const std::string& target,
+                           NodeId shown);
   void name_moved(NodeId directory, const std::string& name, NodeId new_directory,
                   const std::string& new_name);
   /// Runs a change on a worker; what it throws becomes the answer.
@@ -253,10 +264,10 @@ class MountedTree {
   Invalidation invalidation_;                           ///< set once, before the first request
   LossReport loss_report_;                              ///< likewise
   std::function<void(NodeId)> attribute_invalidation_;  ///< likewise
-  Attributes root_;                                     ///< likewise, by load_root()
 
   mutable std::mutex mutex_;
   // guarded by mutex_
+  Attributes root_;
   std::unordered_map<NodeId, Node> nodes_;
   std::map<std::pair<NodeId, std::string>, std::vector<std::function<void(const Error*)>>>
       stats_waiting_;

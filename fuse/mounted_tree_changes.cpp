@@ -102,9 +102,20 @@ std::shared_ptr<DirectoryListing> MountedTree::with_changes(
 }
 
 /// Nothing is known of it yet but its kind.
-void MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
+void MountedTree::names_changed(NodeId directory) {
   Directory& state = *node_at(directory).directory;
   ++state.changes;
+  state.changed_at = std::chrono::steady_clock::now();
+  if (directory == kRootNode) {
+    root_.modified = wall_clock();
+  } else if (ChildEntry* entry = known_of(directory)) {
+    entry->modified = wall_clock();
+  }
+}
+
+void MountedTree::name_added(NodeId directory, const std::string& name, EntryKind kind) {
+  names_changed(directory);
+  Directory& state = *node_at(directory).directory;
   state.absent.erase(name);
   ChildEntry entry;
   entry.name = name;
@@ -120,8 +131,8 @@ void MountedTree::name_removed(NodeId directory, const std::string& name) {
     node.is_unlinked = true;
     aliases_.erase({directory, name});
   }
+  names_changed(directory);
   Directory& state = *node_at(directory).directory;
-  ++state.changes;
   state.unlisted.erase(name);
   if (state.listing && state.listing->find(name)) state.removed.insert(name);
   state.absent[name] = std::chrono::steady_clock::now() + options_.attribute_lifetime;
@@ -330,6 +341,7 @@ void MountedTree::run_change(const RemotePath& path, Done reply, std::function<v
 }
 
 RemotePath MountedTree::path_of_child(NodeId directory, const std::string& name) const {
+  check_length(name);
   const std::lock_guard lock(mutex_);
   return live_path_of(directory).child(name);
 }
@@ -422,7 +434,15 @@ void MountedTree::list_as_empty(NodeId directory) {
 
 void MountedTree::make_symlink(NodeId directory, const std::string& name, const std::string& target,
                                AttributesReply reply) {
-  make_entry(directory, name, std::move(reply),
+  // The kernel wants a link, whatever it is shown as when it is looked at again.
+  auto answer_as_link = [this, directory, name, target, reply = std::move(reply)](
+                            const Error* error, Attributes attributes) {
+    if (error == nullptr && attributes.kind != EntryKind::Symlink) {
+      attributes = enter_as_link(directory, name, target, attributes.node);
+    }
+    reply(error, attributes);
+  };
+  make_entry(directory, name, std::move(answer_as_link),
              [this, target](const RemotePath& path, const RequestContext& limits) {
                store_->editor()->make_symlink(path, target, limits);
                // Where it leads to decides what it is shown as.
@@ -435,6 +455,20 @@ void MountedTree::make_symlink(NodeId directory, const std::string& name, const 
              });
 }
 
+/// In the place of a lookup of `shown`. Not to be believed for any time.
+Attributes MountedTree::enter_as_link(NodeId directory, const std::string& name,
+                                      const std::string& target, NodeId shown) {
+  const std::lock_guard lock(mutex_);
+  Attributes link;
+  link.node = find_or_add_child(directory, name, EntryKind::Symlink);
+  link.kind = EntryKind::Symlink;
+  link.size = target.size();
+  link.modified = wall_clock();
+  ++node_at(link.node).lookups;
+  release_lookups(shown, 1);
+  return link;
+}
+
 void MountedTree::make_hard_link(NodeId existing, NodeId directory, const std::string& name,
                                  AttributesReply reply) {
   RemotePath from;
@@ -442,12 +476,29 @@ void MountedTree::make_hard_link(NodeId existing, NodeId directory, const std::s
     const std::lock_guard lock(mutex_);
     from = live_path_of(existing);
   }
-  make_entry(directory, name, std::move(reply),
+  auto answer_as_same = [this, existing, reply = std::move(reply)](const Error* error,
+                                                                   Attributes attributes) {
+    if (error == nullptr) attributes.same_file_as = link_inodes(existing, attributes.node);
+    reply(error, attributes);
+  };
+  make_entry(directory, name, std::move(answer_as_same),
              [this, from](const RemotePath& path, const RequestContext& limits) {
                store_->editor()->make_hard_link(from, path, limits);
                if (auto found = store_->stat(path, limits)) return std::move(*found);
                throw Error(ErrorKind::NotFound, path.text() + " does not exist");
              });
+}
+
+/// SFTP does not tell inodes: what was linked here is known to be one file, which is what programs
+/// look for directly after.
+NodeId MountedTree::link_inodes(NodeId existing, NodeId linked) {
+  const std::lock_guard lock(mutex_);
+  const auto file = nodes_.find(existing);
+  const auto other = nodes_.find(linked);
+  if (file == nodes_.end() || other == nodes_.end()) return 0;
+  const NodeId inode = file->second.same_file_as != 0 ? file->second.same_file_as : existing;
+  other->second.same_file_as = inode;
+  return inode;
 }
 
 void MountedTree::remove(NodeId directory, const std::string& name, Done reply) {

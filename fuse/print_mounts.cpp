@@ -65,7 +65,7 @@ void print(const std::vector<Row>& rows) {
     }
     std::cout << row.back() << '\n';
   }
-  std::cout << std::flush;
+  if (!std::cout.flush()) throw Error::local_io(errno, "cannot write to the standard output");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ WriteLosses::WriteLosses(const std::filesystem::path& path)
 void WriteLosses::add(const std::string& path, const Error& error) {
   const std::string line = printable(path) + ": " + printable(error.message()) + "\n";
   const std::lock_guard lock(mutex_);
-  if (!file_ || bytes_ + line.size() > kMaxBytes) return;
+  if (!file_ || bytes_ + line.size() > kMaxBytes || !told_.insert(path).second) return;
   bytes_ += line.size();
   if (::write(file_.get(), line.data(), line.size()) < 0) file_ = UniqueFd();
 }

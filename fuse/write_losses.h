@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "common/error.h"
@@ -17,6 +18,7 @@ class WriteLosses {
   /// Makes an empty file. Without one (a full disk) the losses are in the log only.
   explicit WriteLosses(const std::filesystem::path& path);
 
+  /// A file is told once, however much of it is lost.
   void add(const std::string& path, const Error& error);
 
  private:
@@ -24,9 +26,10 @@ class WriteLosses {
   // guarded by mutex_
   UniqueFd file_;
   std::size_t bytes_ = 0;
+  std::set<std::string> told_;  ///< the paths
 };
 
-/// Opened before the daemon ends, read after. One line for each loss; empty if there was none.
+/// Opened before the daemon ends, read after. One line for each file; empty if there was none.
 class WriteLossesReader {
  public:
   explicit WriteLossesReader(const std::filesystem::path& path);

@@ -19,7 +19,8 @@ constexpr mode_t kDirectoryMode = 0777;
 }  // namespace
 
 LocalTree::LocalTree(std::filesystem::path root) : root_path_(std::move(root)) {
-  if (::mkdir(root_path_.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
+  has_made_root_ = ::mkdir(root_path_.c_str(), kDirectoryMode) == 0;
+  if (!has_made_root_ && errno != EEXIST) {
     throw Error::local_io(errno, "making the directory " + root_path_.string());
   }
   root_ = open_directory(root_path_);
@@ -43,6 +44,10 @@ std::shared_ptr<const FileDescriptor> LocalTree::directory(const RemotePath& pat
 std::unique_ptr<LocalTarget> LocalTree::new_file(const RemotePath& path) {
   return std::make_unique<AtomicFile>(directory(path.parent()), std::string(path.name()),
                                       shown_name(path), Durability::ByCaller);
+}
+
+void LocalTree::remove_if_unused() const {
+  if (has_made_root_) ::rmdir(root_path_.c_str());
 }
 
 void LocalTree::sync() const {

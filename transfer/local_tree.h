@@ -23,6 +23,8 @@ class LocalTree {
   std::shared_ptr<const FileDescriptor> directory(const RemotePath& path);
   /// A file to be written and committed; its directory is made if missing.
   std::unique_ptr<LocalTarget> new_file(const RemotePath& path);
+  /// After a failure: takes the root away again if it was made here and nothing is in it.
+  void remove_if_unused() const;
   /// Waits until all that was committed is on the disk.
   void sync() const;
 
@@ -35,6 +37,7 @@ class LocalTree {
 
   // set once
   const std::filesystem::path root_path_;
+  bool has_made_root_ = false;
   std::shared_ptr<const FileDescriptor> root_;
 
   std::mutex mutex_;

@@ -70,7 +70,7 @@ class TreeReceiver {
     start_files();
     while (!group_.wait_for(kTick)) tick();
     discard_unfinished();
-    group_.throw_if_failed();
+    throw_if_failed();
     finish_directories();
     tree_.sync();
   }
@@ -95,6 +95,7 @@ class TreeReceiver {
   void complete(JobId id);
   Job take(JobId id);
   void discard_unfinished();
+  void throw_if_failed();
   void finish_directories();
   void tick();
   void tick_one(JobId id);
@@ -270,6 +271,15 @@ TreeReceiver::Job TreeReceiver::take(JobId id) {
 void TreeReceiver::discard_unfinished() {
   const std::lock_guard lock(mutex_);
   for (const auto& [id, job] : jobs_) job.reception->take_target();
+}
+
+void TreeReceiver::throw_if_failed() {
+  try {
+    group_.throw_if_failed();
+  } catch (...) {
+    tree_.remove_if_unused();
+    throw;
+  }
 }
 
 /// Last, since they may forbid what was still to be written; children before their parents, which

@@ -111,7 +111,8 @@ class ListingCheck {
   WorkerPool pool_;  // last: its threads use all of the above
 };
 
-/// Sends a tree: a directory is made before what it holds, everything else at the same time.
+/// Sends a tree: a directory is made before what it holds and finished after it, everything else
+/// is done at the same time.
 class TreeSender {
  public:
   TreeSender(Uploader& uploader, int parallelism, Progress& progress, std::stop_token stop)
@@ -125,6 +126,7 @@ class TreeSender {
     expect(tree);
     submit(tree);
     wait_for_end(group_);
+    finish_directories();
   }
 
  private:
@@ -145,7 +147,13 @@ class TreeSender {
   }
 
   void send_directory(const LocalNode& directory) {
-    uploader_.make_directory(directory.path, directory.attributes, context());
+    const bool is_new = uploader_.make_directory(directory.path, directory.attributes, context());
+    {
+      const std::lock_guard lock(mutex_);
+      const std::size_t depth = directory.path.components().size();
+      if (made_.size() <= depth) made_.resize(depth + 1);
+      made_[depth].emplace_back(&directory, is_new);
+    }
     for (const LocalNode& node : directory.children) submit(node);
   }
 
@@ -154,6 +162,23 @@ class TreeSender {
     ProgressSource counted(file, progress_);
     uploader_.upload(node.path, counted, file.attributes(), context());
     progress_.file_done();
+  }
+
+  /// Children before their parents, which may forbid to get there.
+  void finish_directories() {
+    for (auto level = made_.rbegin(); level != made_.rend(); ++level) {
+      for (const auto& [directory, is_new] : *level) {
+        group_.run(pool_, [this, directory = directory, is_new = is_new] {
+          try {
+            uploader_.finish_directory(
+                directory->path, is_new ? directory->attributes : LocalAttributes(), context());
+          } catch (const Error& error) {
+            throw error.within("sending " + directory->local.string());
+          }
+        });
+      }
+      wait_for_end(group_);
+    }
   }
 
   RequestContext context() const {
@@ -165,6 +190,11 @@ class TreeSender {
   Uploader& uploader_;
   Progress& progress_;
   TaskGroup group_;
+
+  std::mutex mutex_;
+  // guarded by mutex_
+  std::vector<std::vector<std::pair<const LocalNode*, bool>>> made_;  ///< by depth; whether new
+
   WorkerPool pool_;  // last: its threads use all of the above
 };
 

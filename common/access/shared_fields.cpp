@@ -7,6 +7,7 @@
 
 #include "common/json/json_document.h"
 #include "common/json/text_file.h"
+#include "common/net/certificate.h"
 #include "common/net/url.h"
 
 namespace red {
@@ -104,14 +105,12 @@ std::string parse_proxy(const std::string& text) {
 }
 
 std::string parse_ca_certificate(const std::string& text) {
-  constexpr std::string_view kPemBegin = "-----BEGIN ";
-  if (text.find(kPemBegin) != std::string::npos) return text;
+  const bool is_text = text.find("-----BEGIN ") != std::string::npos;
   // Read now: a daemon must not depend on files of the call that started it.
-  std::string pem = read_text_file(text, kMaxAccessBytes);
-  if (pem.find(kPemBegin) == std::string::npos) {
-    throw Error(ErrorKind::InvalidAccess, "the file holds no certificate in PEM form");
-  }
-  return pem;
+  std::string pem = is_text ? text : read_text_file(text, kMaxAccessBytes);
+  if (holds_certificate(pem)) return pem;
+  throw Error(ErrorKind::InvalidAccess,
+              std::string(is_text ? "the text" : "the file") + " holds no certificate in PEM form");
 }
 
 const FieldTable<SiteOptions>& site_table() {

@@ -84,9 +84,12 @@ void report_unknown_key(const JsonPlace& place, std::string_view key,
   std::vector<std::string_view> keys;
   for (const FieldDescription& field : known) keys.push_back(field.key);
   const std::string_view nearest = nearest_name(key, keys);
-  problems.add(place, nearest.empty()
-                          ? "unknown key"
-                          : "unknown key; did you mean \"" + std::string(nearest) + "\"?");
+  if (!nearest.empty()) {
+    return problems.add(place, "unknown key; did you mean \"" + std::string(nearest) + "\"?");
+  }
+  std::string all;
+  for (const std::string_view each : keys) all += (all.empty() ? "" : ", ") + std::string(each);
+  problems.add(place, "unknown key; the keys here are: " + all);
 }
 
 }  // namespace red

@@ -47,6 +47,9 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
 void CurlExchange::accept(std::function<void()> on_stop, std::function<void()> on_resume) {
   trail_.emplace(request_.method, Url::parse(request_.url));
   if (request_.flow) request_.flow->on_release(std::move(on_resume));
+  // What is over before it begins is not sent: the server would do it all the same.
+  if (context_.stop.stop_requested()) cancel();
+  if (error_ || check_time() == Verdict::Fail) throw Error(*error_);
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 
@@ -163,6 +166,10 @@ bool CurlExchange::begin_response() {
   head.url = trail_->url().to_string();
   if (head.status < 200) {
     fail(Error(ErrorKind::Protocol, what() + ": the answer has no valid status"));
+    return false;
+  }
+  if (head.has_broken_length()) {
+    fail(Error(ErrorKind::Protocol, what() + ": the answer's Content-Length is no number"));
     return false;
   }
   has_begun_ = true;

@@ -56,6 +56,10 @@ std::optional<std::uint64_t> HttpResponseHead::content_length() const {
   return length;
 }
 
+bool HttpResponseHead::has_broken_length() const {
+  return headers.find("Content-Length") && !headers.find("Transfer-Encoding") && !content_length();
+}
+
 HttpResponse exchange(HttpClient& client, HttpRequest request, const RequestContext& context,
                       std::size_t max_body) {
   // An answer to HEAD announces a body that does not come.

@@ -92,6 +92,9 @@ struct HttpResponseHead {
 
   /// Content-Length, if there is a valid one.
   std::optional<std::uint64_t> content_length() const;
+  /// Whether the end of the body cannot be told, because Content-Length is no number or several
+  /// that differ (RFC 9112 section 6.3: an unrecoverable error).
+  bool has_broken_length() const;
 };
 
 /// Takes one response, on the client's thread: must neither block nor throw.

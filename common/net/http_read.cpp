@@ -90,10 +90,11 @@ void HttpRead::check(const HttpResponseHead& head) {
 }
 
 /// A file of unknown size ends before the range: that is no error, but what was to be found out.
+/// Where it ends need not be told (RFC 9110 section 15.5.17); Apache does not.
 bool HttpRead::is_behind_the_end(const HttpResponseHead& head) const {
   if (head.status != 416 || !range_ || file_->version().size) return false;
   const auto told = content_range_of(head);
-  return told && told->total && *told->total <= range_->begin;
+  return !told || (told->total && *told->total <= range_->begin);
 }
 
 void HttpRead::check_range(const HttpResponseHead& head) {

@@ -68,8 +68,8 @@ class RemoteFile {
 
 /// What a file to send has beside its bytes. A protocol without such things leaves them out.
 struct LocalAttributes {
-  std::optional<std::uint32_t> mode;  ///< permission bits
-  std::optional<FileTime> modified;
+  std::optional<std::uint32_t> mode = {};  ///< permission bits
+  std::optional<FileTime> modified = {};
 };
 
 /// Sending, where the protocol and the server can.
@@ -83,9 +83,15 @@ class Uploader {
                       const RequestContext& context) = 0;
 
   /// Makes the directory; one that exists already is success and keeps its permissions. Its parent
-  /// must exist, but for the root's, which is made where the protocol can.
-  virtual void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  /// must exist, but for the root's, which is made where the protocol can. True: it did not exist
+  /// before, as far as the server tells.
+  virtual bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                               const RequestContext& context) = 0;
+
+  /// After everything that belongs into a directory has been sent: it gets the attributes that it
+  /// is to keep (none where it existed before). Throws if it turns out not to be there.
+  virtual void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                                const RequestContext& context) = 0;
 };
 
 /// A file of a tree that is sent as a whole.

@@ -1,14 +1,17 @@
 #include "common/remote/retry.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "common/logging.h"
+#include "common/pause.h"
 
 namespace red {
 namespace {
@@ -22,11 +25,8 @@ constexpr int kUnlimited = std::numeric_limits<int>::max();
 TimePoint now() noexcept { return std::chrono::steady_clock::now(); }
 
 milliseconds jittered_pause(const RetryPolicy& policy, int next_try) {
-  thread_local std::minstd_rand random(std::random_device{}());
   const int doublings = std::clamp(next_try - 2, 0, 20);
-  const milliseconds longest = std::min(policy.first_pause * (1 << doublings), policy.max_pause);
-  std::uniform_int_distribution<milliseconds::rep> pick(longest.count() / 2, longest.count());
-  return milliseconds(pick(random));
+  return jittered(std::min(policy.first_pause * (1 << doublings), policy.max_pause));
 }
 
 void log_pause(const Error& error, milliseconds pause) {
@@ -36,15 +36,6 @@ void log_pause(const Error& error, milliseconds pause) {
 }
 
 Error stopped() { return Error(ErrorKind::Cancelled, "stopped while waiting for another try"); }
-
-/// Sleeps; throws Error{Cancelled} as soon as a stop is requested.
-void sleep_for(milliseconds pause, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, pause, [] { return false; });
-  if (stop.stop_requested()) throw stopped();
-}
 
 template <typename Call>
 auto try_repeatedly(const RetryPolicy& policy, const RequestContext& context, Call call) {
@@ -144,8 +135,9 @@ class RetryingRead final : public ReadSink, public std::enable_shared_from_this<
   Version told_;                           ///< by the answers so far
   bool resumable_ = false;                 ///< the last answer said that ranges work
   std::uint64_t next_ = 0;                 ///< the next byte that the sink is to get
+  std::uint64_t furthest_ = 0;             ///< the end of all that the sink ever got
   int tries_ = 1;                          ///< of this series
-  std::optional<TimePoint> series_began_;  ///< first try, or first break since the last byte
+  std::optional<TimePoint> series_began_;  ///< first try, or first break since a new byte
   std::optional<std::stop_callback<std::function<void()>>> stop_watch_;
 };
 
@@ -171,7 +163,11 @@ bool RetryingRead::receive(std::uint64_t offset, std::span<const std::byte> byte
   const auto fresh = bytes.subspan(static_cast<std::size_t>(known));
   const std::uint64_t fresh_offset = offset + known;
   next_ = fresh_offset + fresh.size();
-  series_began_.reset();
+  // A server that breaks off at the same place again and again makes no progress.
+  if (next_ > furthest_) {
+    furthest_ = next_;
+    series_began_.reset();
+  }
   return sink_->receive(fresh_offset, fresh);
 }
 
@@ -363,18 +359,41 @@ class RetryingEditor final : public TreeEditor {
 };
 
 class RetryingStore final : public RemoteStore, private Uploader, private TreeUploader {
+  template <typename Call>
+  auto repeatedly(const RequestContext& context, Call call) {
+    return try_repeatedly(has_answered_ ? policy_ : first_, context, [&] {
+      try {
+        if constexpr (std::is_void_v<decltype(call())>) {
+          call();
+          has_answered_ = true;
+        } else {
+          auto result = call();
+          has_answered_ = true;
+          return result;
+        }
+      } catch (const Error& error) {
+        has_answered_ = has_answered_ || !error.retryable();
+        throw;
+      }
+    });
+  }
+
  public:
-  RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer)
-      : policy_(policy), pauses_(std::make_shared<Pauses>(timer)), store_(std::move(store)) {
+  RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer,
+                std::optional<RetryPolicy> first)
+      : policy_(policy),
+        first_(first.value_or(policy)),
+        pauses_(std::make_shared<Pauses>(timer)),
+        store_(std::move(store)) {
     if (TreeEditor* editor = store_->editor()) editor_.emplace(*editor, policy_);
   }
   ~RetryingStore() override { pauses_->close(); }
 
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
-    return try_repeatedly(policy_, context, [&] { return store_->stat(path, context); });
+    return repeatedly(context, [&] { return store_->stat(path, context); });
   }
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override {
-    return try_repeatedly(policy_, context, [&] { return store_->list(directory, context); });
+    return repeatedly(context, [&] { return store_->list(directory, context); });
   }
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override {
     return std::make_shared<RetryingFile>(store_->open(path, known), policy_, pauses_);
@@ -383,7 +402,7 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
   void check(Purpose purpose, const RequestContext& context) override {
-    try_repeatedly(policy_, context, [&] { store_->check(purpose, context); });
+    repeatedly(context, [&] { store_->check(purpose, context); });
   }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
   TreeUploader* tree_uploader() override {
@@ -394,26 +413,30 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
  private:
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override {
-    try_repeatedly(policy_, context,
-                   [&] { store_->uploader()->upload(path, source, attributes, context); });
+    repeatedly(context, [&] { store_->uploader()->upload(path, source, attributes, context); });
   }
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override {
-    try_repeatedly(policy_, context,
-                   [&] { store_->uploader()->make_directory(path, attributes, context); });
+    return repeatedly(
+        context, [&] { return store_->uploader()->make_directory(path, attributes, context); });
+  }
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override {
+    repeatedly(context, [&] { store_->uploader()->finish_directory(path, attributes, context); });
   }
 
   void upload_tree(const std::vector<FileToSend>& files,
                    const std::function<void(std::int64_t)>& on_sent,
                    const RequestContext& context) override {
-    try_repeatedly(policy_, context,
-                   [&] { store_->tree_uploader()->upload_tree(files, on_sent, context); });
+    repeatedly(context, [&] { store_->tree_uploader()->upload_tree(files, on_sent, context); });
   }
 
   const RetryPolicy policy_;
+  const RetryPolicy first_;
   const std::shared_ptr<Pauses> pauses_;
   const std::unique_ptr<RemoteStore> store_;
   std::optional<RetryingEditor> editor_;
+  std::atomic<bool> has_answered_ = false;
 };
 
 }  // namespace
@@ -434,8 +457,8 @@ std::optional<milliseconds> pause_before(const RetryPolicy& policy, int next_try
 }
 
 std::unique_ptr<RemoteStore> with_retries(std::unique_ptr<RemoteStore> store, RetryPolicy policy,
-                                          Timer& timer) {
-  return std::make_unique<RetryingStore>(std::move(store), policy, timer);
+                                          Timer& timer, std::optional<RetryPolicy> first) {
+  return std::make_unique<RetryingStore>(std::move(store), policy, timer, first);
 }
 
 }  // namespace red

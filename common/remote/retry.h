@@ -43,7 +43,10 @@ std::optional<std::chrono::milliseconds> pause_before(const RetryPolicy& policy,
 /// the content is proved to be the same; else the sink is offered to begin again from 0. Uploads
 /// are tried again unless the store reports them as not repeatable (Error that is not retryable).
 /// `timer` must outlive the store and its files.
+/// Until the server has answered for the first time, `first` is the policy: one that was never
+/// there is not waited for as one that went away.
 std::unique_ptr<RemoteStore> with_retries(std::unique_ptr<RemoteStore> store, RetryPolicy policy,
-                                          Timer& timer);
+                                          Timer& timer,
+                                          std::optional<RetryPolicy> first = std::nullopt);
 
 }  // namespace red

@@ -27,10 +27,10 @@ struct ByteRange {
 
 /// What is to become different about a file or directory; what is empty stays.
 struct FileChange {
-  std::optional<std::uint64_t> size;  ///< bytes; files only
-  std::optional<std::uint32_t> mode;  ///< permission bits
-  std::optional<FileTime> modified;
-  std::optional<FileTime> accessed;
+  std::optional<std::uint64_t> size = {};  ///< bytes; files only
+  std::optional<std::uint32_t> mode = {};  ///< permission bits
+  std::optional<FileTime> modified = {};
+  std::optional<FileTime> accessed = {};
 };
 
 /// A file of the server that is open for writing. Thread-safe; every call returns at once and

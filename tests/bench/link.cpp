@@ -90,6 +90,8 @@ struct Flow {
   bool read_ended = false;
   bool write_ended = false;
   bool waits_for_wire = false;
+  bool is_open = false;     // bytes have been looked for since it opens
+  bool is_blocked = false;  // the receiver takes nothing for now: epoll tells when
 
   void take_acknowledgements(Time now) {
     while (!acknowledgements.empty() && acknowledgements.front().first <= now) {
@@ -103,7 +105,8 @@ struct Flow {
   /// False: the connection is broken.
   bool read(Time now) {
     waits_for_wire = false;
-    while (!read_ended && now >= opens_at && in_flight < window) {
+    is_open = now >= opens_at;
+    while (!read_ended && is_open && in_flight < window) {
       waits_for_wire = !wire->has_room(now);
       if (waits_for_wire) break;
       std::vector<char> buffer(std::min(kChunk, window - in_flight));
@@ -118,6 +121,7 @@ struct Flow {
   }
 
   bool write(Time now) {
+    is_blocked = false;
     while (!under_way.empty() && under_way.front().arrives <= now) {
       Packet& packet = under_way.front();
       if (packet.bytes.empty()) {
@@ -128,6 +132,7 @@ struct Flow {
       }
       const ssize_t count = send(to, packet.bytes.data() + packet.sent,
                                  packet.bytes.size() - packet.sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+      is_blocked = count < 0 && errno == EAGAIN;
       if (count < 0) return errno == EAGAIN || errno == EINTR;
       packet.sent += static_cast<std::size_t>(count);
       acknowledgements.emplace_back(now + wire->delay, static_cast<std::size_t>(count));
@@ -136,11 +141,12 @@ struct Flow {
     return true;
   }
 
-  Time next_event(Time now) const {
+  /// When there is something to be done; may have passed since it was last looked at.
+  Time next_event() const {
     Time next = Time::max();
-    if (!under_way.empty() && under_way.front().arrives > now) next = under_way.front().arrives;
+    if (!under_way.empty() && !is_blocked) next = under_way.front().arrives;
     if (!acknowledgements.empty()) next = std::min(next, acknowledgements.front().first);
-    if (opens_at > now) next = std::min(next, opens_at);
+    if (!is_open) next = std::min(next, opens_at);
     if (waits_for_wire) next = std::min(next, wire->free_at - kMaxQueue);
     return next;
   }
@@ -210,7 +216,7 @@ class Link {
     const Time now = Clock::now();
     Time next = Time::max();
     for (const auto& connection : connections_) {
-      for (const Flow& flow : connection->flows) next = std::min(next, flow.next_event(now));
+      for (const Flow& flow : connection->flows) next = std::min(next, flow.next_event());
     }
     timespec limit = {};
     if (next != Time::max()) {

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/fakes/path_of.h"
+
 namespace red::testing {
 namespace {
 
@@ -18,16 +20,6 @@ struct Node {
   std::shared_ptr<const std::string> content;
   Version version;
 };
-
-RemotePath path_of(std::string_view text) {
-  RemotePath path;
-  while (!text.empty()) {
-    const auto slash = text.find('/');
-    path = path.child(text.substr(0, slash));
-    text = slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
-  }
-  return path;
-}
 
 void throw_if_over(const RequestContext& context) {
   if (context.stop.stop_requested()) throw Error(ErrorKind::Cancelled, "stopped");
@@ -71,6 +63,10 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   void shut_down() {
     {
       const std::lock_guard lock(mutex);
+      if (--stores > 0) return;
+    }
+    {
+      const std::lock_guard lock(mutex);
       stopping_ = true;
     }
     changed.notify_all();
@@ -86,13 +82,21 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     job->stop_watch.emplace(context.stop, [weak = weak_from_this()] {
       if (const auto core = weak.lock()) core->changed.notify_all();
     });
+    bool is_closed = false;
     {
       const std::lock_guard lock(mutex);
+      is_closed = stopping_;
       ++calls[FakeCall::Read];
       job->read = {std::move(path), range, calls[FakeCall::Read]};
       reads.push_back(job->read);
-      jobs_.push_back(std::move(job));
-      most_at_once = std::max(most_at_once, ++live_);
+      if (!is_closed) {
+        jobs_.push_back(job);
+        most_at_once = std::max(most_at_once, ++live_);
+      }
+    }
+    if (is_closed) {
+      const Error closed(ErrorKind::Cancelled, "the store is closed");
+      return job->sink->finish(&closed);
     }
     changed.notify_all();
   }
@@ -169,6 +173,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   // guarded by mutex
+  int stores = 0;  ///< that are open on this tree
   std::map<RemotePath, Node> nodes{{RemotePath{}, Node{}}};
   std::map<RemotePath, Checksum> checksums;
   std::map<FakeCall, Failure> failures;
@@ -281,7 +286,7 @@ class FakeStore::Core : public std::enable_shared_from_this<FakeStore::Core> {
     const std::lock_guard lock(mutex);
     const Node& found = node(job.read.path);
     if (found.kind == EntryKind::Directory) {
-      throw Error(ErrorKind::Remote, "fake:/" + job.read.path.text() + ": is a directory");
+      throw Error(ErrorKind::Unsupported, "fake:/" + job.read.path.text() + ": is a directory");
     }
     job.body = job.answer.content ? std::make_shared<const std::string>(*job.answer.content)
                                   : found.content;
@@ -369,9 +374,21 @@ class FakeFile final : public RemoteFile {
 
 }  // namespace
 
-FakeStore::FakeStore() : core_(std::make_shared<Core>()) {}
+FakeStore::FakeStore() : core_(std::make_shared<Core>()) { core_->stores = 1; }
+
+FakeStore::FakeStore(const FakeStore& tree, std::string_view root)
+    : core_(tree.core_), root_(path_of(root)) {
+  const std::lock_guard lock(core_->mutex);
+  ++core_->stores;
+}
 
 FakeStore::~FakeStore() { core_->shut_down(); }
+
+RemotePath FakeStore::in_tree(const RemotePath& path) const {
+  RemotePath whole = root_;
+  for (const std::string_view name : path.components()) whole = whole.child(name);
+  return whole;
+}
 
 void FakeStore::set_file(std::string_view path, std::string content) {
   const std::lock_guard lock(core_->mutex);
@@ -381,6 +398,11 @@ void FakeStore::set_file(std::string_view path, std::string content) {
 void FakeStore::make_directory(std::string_view path) {
   const std::lock_guard lock(core_->mutex);
   core_->set(path_of(path), Node{});
+}
+
+void FakeStore::set_modified(std::string_view path, FileTime modified) {
+  const std::lock_guard lock(core_->mutex);
+  core_->nodes.at(path_of(path)).version.modified = modified;
 }
 
 void FakeStore::remove(std::string_view path) {
@@ -513,20 +535,21 @@ int FakeStore::most_reads_at_once() const {
 std::optional<Entry> FakeStore::stat(const RemotePath& path, const RequestContext& context) {
   core_->count_and_fail(FakeCall::Stat, context);
   const std::lock_guard lock(core_->mutex);
-  const auto found = core_->nodes.find(path);
+  const auto found = core_->nodes.find(in_tree(path));
   if (found == core_->nodes.end()) return std::nullopt;
   return core_->entry_of(std::string(path.name()), found->second);
 }
 
 std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestContext& context) {
   core_->count_and_fail(FakeCall::List, context);
+  const RemotePath listed = in_tree(directory);
   const std::lock_guard lock(core_->mutex);
-  if (core_->node(directory).kind == EntryKind::File) {
-    throw Error(ErrorKind::Remote, location(directory) + ": is not a directory");
+  if (core_->node(listed).kind == EntryKind::File) {
+    throw Error(ErrorKind::Unsupported, location(directory) + ": is not a directory");
   }
   std::vector<Entry> entries;
-  const std::string prefix = directory.is_root() ? "" : directory.text() + "/";
-  for (auto node = core_->nodes.upper_bound(directory); node != core_->nodes.end(); ++node) {
+  const std::string prefix = listed.is_root() ? "" : listed.text() + "/";
+  for (auto node = core_->nodes.upper_bound(listed); node != core_->nodes.end(); ++node) {
     const std::string& text = node->first.text();
     if (!text.starts_with(prefix)) {
       if (text > prefix) break;
@@ -542,16 +565,24 @@ std::vector<Entry> FakeStore::list(const RemotePath& directory, const RequestCon
 }
 
 std::shared_ptr<RemoteFile> FakeStore::open(const RemotePath& path, const Version& known) {
-  return std::make_shared<FakeFile>(core_, path, known);
+  return std::make_shared<FakeFile>(core_, in_tree(path), known);
 }
 
-std::string FakeStore::location(const RemotePath& path) const { return "fake:/" + path.text(); }
+std::string FakeStore::location(const RemotePath& path) const {
+  return "fake:/" + in_tree(path).text();
+}
 
 void FakeStore::check(Purpose purpose, const RequestContext& context) {
   core_->count_and_fail(FakeCall::Check, context);
   const bool sends = purpose == Purpose::SendFile || purpose == Purpose::SendDir;
+  const bool is_for_file = purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
+  const EntryKind kind = is_for_file ? EntryKind::File : EntryKind::Directory;
   const std::lock_guard lock(core_->mutex);
-  if (!sends) core_->node({});
+  if (sends && !core_->nodes.contains(root_)) return;
+  if (core_->node(root_).kind != kind) {
+    throw Error(ErrorKind::Unsupported,
+                location({}) + ": is " + (is_for_file ? "a directory" : "a file"));
+  }
 }
 
 Uploader* FakeStore::uploader() {
@@ -574,7 +605,7 @@ void FakeStore::upload_tree(const std::vector<FileToSend>& files,
     source->read_at(0, std::as_writable_bytes(std::span(content)));
     on_sent(static_cast<std::int64_t>(file.size));
     const std::lock_guard lock(core_->mutex);
-    core_->set(file.path, core_->new_file(std::move(content)));
+    core_->set(in_tree(file.path), core_->new_file(std::move(content)));
   }
 }
 
@@ -591,22 +622,42 @@ void FakeStore::upload(const RemotePath& path, ByteSource& source, const LocalAt
     const auto room = std::min<std::uint64_t>(content.size() - offset, kUploadPiece);
     auto* bytes = reinterpret_cast<std::byte*>(content.data()) + offset;
     const std::size_t count = source.read_at(offset, {bytes, static_cast<std::size_t>(room)});
-    if (count == 0) throw Error(ErrorKind::Internal, "the source ended early");
+    if (count == 0) throw Error(ErrorKind::LocalIo, "the source ended early");
     offset += count;
   }
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root() && core_->node(path.parent()).kind == EntryKind::File) {
-    throw Error(ErrorKind::Remote, location(path.parent()) + ": is not a directory");
-  }
-  core_->set(path, core_->new_file(std::move(content)));
+  check_place(path, EntryKind::File);
+  core_->set(in_tree(path), core_->new_file(std::move(content)));
 }
 
-void FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
+bool FakeStore::make_directory(const RemotePath& path, const LocalAttributes&,
                                const RequestContext& context) {
   core_->count_and_fail(FakeCall::MakeDirectory, context);
   const std::lock_guard lock(core_->mutex);
-  if (!path.is_root()) core_->node(path.parent());
-  core_->set(path, Node{});
+  check_place(path, EntryKind::Directory);
+  const bool is_new = !core_->nodes.contains(in_tree(path));
+  core_->set(in_tree(path), Node{});
+  return is_new;
+}
+
+void FakeStore::finish_directory(const RemotePath& path, const LocalAttributes&,
+                                 const RequestContext& context) {
+  core_->count_and_fail(FakeCall::FinishDirectory, context);
+  const std::lock_guard lock(core_->mutex);
+  core_->node(in_tree(path));
+}
+
+/// Whether something of that kind can be made or replaced there; the mutex must be held.
+void FakeStore::check_place(const RemotePath& path, EntryKind kind) const {
+  if (!path.is_root() && core_->node(in_tree(path.parent())).kind == EntryKind::File) {
+    throw Error(ErrorKind::NotFound, location(path.parent()) + ": is not a directory");
+  }
+  const bool is_nothing_yet = in_tree(path).is_root() && core_->nodes.size() == 1;
+  const auto existing = core_->nodes.find(in_tree(path));
+  if (!is_nothing_yet && existing != core_->nodes.end() && existing->second.kind != kind) {
+    throw Error(ErrorKind::AlreadyExists,
+                location(path) + ": is " + (kind == EntryKind::File ? "a directory" : "a file"));
+  }
 }
 
 }  // namespace red::testing

@@ -33,19 +33,25 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, UploadTree };
+enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory, UploadTree };
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
 class FakeStore final : public RemoteStore, private Uploader, private TreeUploader {
  public:
   FakeStore();
+  /// The same tree and server, opened at `root`, which need not exist. What tests set and ask still
+  /// has its paths from the top of the tree.
+  FakeStore(const FakeStore& tree, std::string_view root);
+  /// The last one of a tree ends its reads.
   ~FakeStore() override;
 
   // The tree. Parents are made as needed; a file that is set again gets a new version. The root is
-  // a directory until a file is set at RemotePath{}.
+  // a directory until a file is set at RemotePath{}, or uploaded to it while it is empty.
   void set_file(std::string_view path, std::string content);
   void make_directory(std::string_view path);
+  /// What listings and answers tell of an existing file from now on.
+  void set_modified(std::string_view path, FileTime modified);
   void remove(std::string_view path);
   /// Nothing if there is no such file. Shows what was uploaded, too.
   std::optional<std::string> content_of(std::string_view path) const;
@@ -98,13 +104,19 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
  private:
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override;
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
   void upload_tree(const std::vector<FileToSend>& files,
                    const std::function<void(std::int64_t)>& on_sent,
                    const RequestContext& context) override;
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override;
+
+  RemotePath in_tree(const RemotePath& path) const;
+  void check_place(const RemotePath& path, EntryKind kind) const;
 
   const std::shared_ptr<Core> core_;
+  const RemotePath root_;
 };
 
 }  // namespace red::testing

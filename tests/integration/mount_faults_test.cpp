@@ -89,15 +89,7 @@ TEST_F(MountOverABadLink, AReadFailsAfterThirtySecondsAndTheFileIsUsableAgainAft
 TEST_F(MountOverABadLink, AReaderDoesNotNoticeThatConnectionsAreCut) {
   ASSERT_THAT(mount(relay_.url()), Succeeded());
   const FileDescriptor descriptor(open_for_reading(mount_ / "file"));
-  std::string read;
-  while (read.size() < content_.size()) {
-    const ReadResult part = read_at(descriptor.get(), read.size(), 4'000'000);
-    ASSERT_EQ(part.error_number, 0) << std::strerror(part.error_number);
-    ASSERT_FALSE(part.bytes.empty());
-    read += part.bytes;
-    relay_.cut();
-  }
-  EXPECT_TRUE(read == content_);
+  EXPECT_TRUE(read_while_cutting(relay_, descriptor.get(), content_.size()) == content_);
 }
 
 TEST_F(MountOverABadLink, AFrozenLinkThatThawsGoesOn) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "tests/support/file_descriptor.h"
 #include "tests/support/waiting.h"
@@ -59,6 +60,18 @@ ReadResult read_at(const std::filesystem::path& file, std::uint64_t offset, std:
   const FileDescriptor descriptor(open_for_reading(file));
   if (!descriptor) return {.bytes = {}, .error_number = errno};
   return read_at(descriptor.get(), offset, count);
+}
+
+std::string read_while_cutting(Relay& relay, int descriptor, std::size_t size) {
+  std::string read;
+  while (read.size() < size) {
+    const ReadResult part = read_at(descriptor, read.size(), 4'000'000);
+    EXPECT_EQ(part.error_number, 0) << std::strerror(part.error_number);
+    if (part.error_number != 0 || part.bytes.empty()) break;
+    read += part.bytes;
+    relay.cut();
+  }
+  return read;
 }
 
 }  // namespace red::testing

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/integration/connector.h"
+#include "tests/servers/relay.h"
 #include "tests/support/temporary_directory.h"
 
 namespace red::testing {
@@ -49,5 +50,9 @@ int open_for_reading(const std::filesystem::path& file);
 
 /// The same from an open descriptor, without the page cache's help in remembering failures.
 ReadResult read_at(int descriptor, std::uint64_t offset, std::size_t count);
+
+/// The first `size` bytes, read in large parts with the relay's connections cut after each; fewer
+/// when a part cannot be read.
+std::string read_while_cutting(Relay& relay, int descriptor, std::size_t size);
 
 }  // namespace red::testing

@@ -7,10 +7,11 @@
 #include <string>
 #include <thread>
 
-#include "tests/integration/ssh_access.h"
+#include "tests/integration/connector.h"
 #include "tests/servers/async_ssh_server.h"
 #include "tests/servers/openssh_server.h"
 #include "tests/servers/relay.h"
+#include "tests/servers/ssh_access.h"
 #include "tests/servers/ssh_server_kinds.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/network.h"
@@ -273,13 +274,17 @@ TEST_F(SshLogin, TellsAnUnknownHostFromAServerThatIsDown) {
   expect_nothing_left();
 }
 
+void wait_for_close(int connection) {
+  char byte = 0;
+  while (::recv(connection, &byte, 1, 0) > 0) {
+  }
+}
+
 TEST_F(SshLogin, SaysWhenTheServerIsNoSshServer) {
   const Acceptor server([](int connection) {
     const std::string_view greeting = "220 ftp.example.com ready\r\n";
     ::send(connection, greeting.data(), greeting.size(), MSG_NOSIGNAL);
-    char byte = 0;
-    while (::recv(connection, &byte, 1, 0) > 0) {
-    }
+    wait_for_close(connection);
   });
   // A server may say other things before it says that it speaks SSH (RFC 4253 section 4.2).
   Json access = access_at(server.port());
@@ -298,11 +303,7 @@ TEST_F(SshLogin, SaysWhenTheServerHangsUp) {
 }
 
 TEST_F(SshLogin, DoesNotWaitForABannerForEver) {
-  const Acceptor server([](int connection) {
-    char byte = 0;
-    while (::recv(connection, &byte, 1, 0) > 0) {
-    }
-  });
+  const Acceptor server([](int connection) { wait_for_close(connection); });
   Json access = access_at(server.port());
   access["bannerTimeout"] = 1;
   const Outcome outcome = receive(access);

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "tests/integration/mount_fixture.h"
-#include "tests/integration/ssh_access.h"
+#include "tests/servers/ssh_access.h"
 #include "tests/servers/ssh_server.h"
 #include "tests/support/file_tree.h"
 
@@ -62,18 +62,6 @@ inline void set_mode(const std::filesystem::path& path, mode_t mode) {
 inline void set_time(const std::filesystem::path& path, time_t time) {
   const timespec times[] = {{time, 0}, {time, 0}};
   ASSERT_EQ(error_of(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW)), 0) << path;
-}
-
-/// Names that only the slash and NUL are missing from.
-inline std::vector<std::string> hard_names() {
-  std::vector<std::string> names = nasty_names();
-  for (const auto& more :
-       {dot_names(),
-        {"new\nline", "tab\there", "bell\a", "\xFF\xFE not UTF-8", "\xC3",
-         std::string(254, 'y') + "\xE4", "*", "?", "[a]", "~", "-rf", "$HOME", "\x01\x7F"}}) {
-    names.insert(names.end(), more.begin(), more.end());
-  }
-  return names;
 }
 
 }  // namespace red::testing

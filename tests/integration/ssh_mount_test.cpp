@@ -376,13 +376,17 @@ TEST_P(SshMountLinks, NeverLeadToLocalFilesByDetours) {
   link("top/top/top/../../tree/file", "tree/too far");
   link("top/../outside", "tree/directory by the top");
   ASSERT_THAT(mount_tree(), Succeeded()) << server_->log();
-  for (const char* name : {"by the top", "by a longer way", "by the absolute top", "by depth"}) {
-    EXPECT_EQ(read_at(mount_ / name, 0, 1000).bytes, "outside") << name;
-  }
-  EXPECT_EQ(read_at(mount_ / "by a directory outside", 0, 1000).bytes, "other");
   EXPECT_EQ(read_at(mount_ / "stays inside", 0, 1000).bytes, "inner");
   EXPECT_EQ(read_at(mount_ / "out and in", 0, 1000).bytes, "inner");
-  EXPECT_EQ(read_at(mount_ / "directory by the top/file", 0, 1000).bytes, "outside");
+  // ProFTPD takes ".." out of a link's text before it follows what stands before: to any client
+  // these links lead elsewhere or nowhere.
+  if (GetParam().name != "ProFtpd") {
+    for (const char* name : {"by the top", "by a longer way", "by the absolute top", "by depth"}) {
+      EXPECT_EQ(read_at(mount_ / name, 0, 1000).bytes, "outside") << name;
+    }
+    EXPECT_EQ(read_at(mount_ / "by a directory outside", 0, 1000).bytes, "other");
+    EXPECT_EQ(read_at(mount_ / "directory by the top/file", 0, 1000).bytes, "outside");
+  }
   expect_to_open_nothing("too far");
   expect_nothing_local();
 }
@@ -402,6 +406,24 @@ TEST_P(SshMountLinks, ThatDangleOpenNothing) {
   }
   EXPECT_EQ(read_file(mount_ / "file"), "file");
   expect_nothing_local();
+}
+
+TEST_P(SshMountLinks, ThatMustNotBeFollowedHarmNobody) {
+  fs::create_directory(root() / "closed");
+  write_file(root() / "closed/file", "closed");
+  link("../closed/file", "tree/forbidden");
+  server_->own_root();
+  fs::permissions(root() / "closed", fs::perms::none);
+  ASSERT_THAT(mount_tree(), Succeeded()) << server_->log();
+  EXPECT_EQ(read_file(mount_ / "file"), "file");
+  EXPECT_EQ(read_at(mount_ / "forbidden", 0, 1000).bytes, "");
+  const fs::path local = directory_ / "received";
+  EXPECT_THAT(connector_.call("receive-dir",
+                              access_to(*server_, "dirPath", server_->path_of("tree")), {local}),
+              Succeeded());
+  EXPECT_EQ(read_file(local / "file"), "file");
+  EXPECT_FALSE(fs::exists(local / "forbidden"));
+  fs::permissions(root() / "closed", fs::perms::owner_all);
 }
 
 TEST_P(SshMountLinks, ThatGoRoundInCirclesOpenNothingAndHarmNobody) {
@@ -564,15 +586,7 @@ TEST_F(SshMountOverABadLink, AReaderDoesNotNoticeThatConnectionsAreCut) {
   Relay relay(server_.port());
   ASSERT_THAT(mount_through(relay), Succeeded());
   const FileDescriptor descriptor(open_for_reading(mount_ / "file"));
-  std::string read;
-  while (read.size() < content_.size()) {
-    const ReadResult part = read_at(descriptor.get(), read.size(), 4'000'000);
-    ASSERT_EQ(part.error_number, 0) << std::strerror(part.error_number);
-    ASSERT_FALSE(part.bytes.empty());
-    read += part.bytes;
-    relay.cut();
-  }
-  EXPECT_TRUE(read == content_);
+  EXPECT_TRUE(read_while_cutting(relay, descriptor.get(), content_.size()) == content_);
 }
 
 TEST_F(SshMountOverABadLink, AKilledReaderDiesAtOnceWhateverTheServerDoes) {

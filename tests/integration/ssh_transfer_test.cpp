@@ -14,10 +14,11 @@
 #include <sstream>
 #include <string>
 
-#include "tests/integration/ssh_access.h"
+#include "tests/integration/connector.h"
 #include "tests/servers/async_ssh_server.h"
 #include "tests/servers/openssh_server.h"
 #include "tests/servers/relay.h"
+#include "tests/servers/ssh_access.h"
 #include "tests/servers/ssh_server_kinds.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/waiting.h"
@@ -289,7 +290,11 @@ TEST_P(SshTransferWith, ReceivedTreesKeepTimesAndTheModesThatTheUmaskLeaves) {
     set_time(root() / name, kLongAgo);
   }
   const Umask mask(022);
+  set_mode(root() / "sub", 0555);
+  set_time(root() / "sub", kLongAgo);
   EXPECT_THAT(receive_dir("."), Succeeded());
+  EXPECT_EQ(mode_of(local_ / "sub"), 0555u);
+  EXPECT_EQ(time_of(local_ / "sub"), kLongAgo);
   EXPECT_EQ(mode_of(local_ / "sub/script"), 0755u);
   EXPECT_EQ(mode_of(local_ / "sub/closed"), 0440u);
   EXPECT_EQ(mode_of(local_ / "private"), 0700u);
@@ -501,7 +506,11 @@ TEST_P(SshTransferWith, SentTreesKeepTimesAndModes) {
   for (const char* name : {"sub/script", "sub/closed", "private/file"}) {
     set_time(local_ / name, kLongAgo);
   }
+  set_mode(local_ / "sub", 0555);
+  set_time(local_ / "sub", kLongAgo);
   EXPECT_THAT(send_dir("new"), Succeeded());
+  EXPECT_EQ(mode_of(root() / "new/sub"), 0555u);
+  EXPECT_EQ(time_of(root() / "new/sub"), kLongAgo);
   EXPECT_EQ(mode_of(root() / "new/sub/script"), 0755u);
   EXPECT_EQ(mode_of(root() / "new/sub/closed"), 0400u);
   EXPECT_EQ(mode_of(root() / "new/private"), 0700u);
@@ -667,6 +676,18 @@ TEST_F(SshOverABadLink, SendFileResumesWithinTheCall) {
   EXPECT_EQ(process.wait(std::chrono::seconds(60)), 0) << read_file(logs_ / "log");
   EXPECT_TRUE(read_file(server_.root() / "file") == content_);
   EXPECT_THAT(names_in(server_.root()), ElementsAre("file"));
+  EXPECT_LT(relay_.bytes_to_server(), 75'000'000u) << "what has arrived is not sent again";
+}
+
+// The server's SFTP process hangs in open(2) for as long as nobody writes into the pipe, while its
+// SSH layer is alive.
+TEST_F(SshTransfer, AServerThatIsStuckIsGivenUp) {
+  const OpenSshServer server;
+  ASSERT_EQ(::mkfifo((server.root() / "pipe").c_str(), 0644), 0);
+  server.own_root();
+  const Outcome outcome = call("receive-file", access_to(server, "filePath", "pipe"), local_);
+  EXPECT_THAT(outcome, Failed());
+  EXPECT_LT(outcome.duration, std::chrono::seconds(40));
 }
 
 TEST_F(SshOverABadLink, ServersThatAreRestartedAreFoundAgain) {

@@ -697,6 +697,41 @@ TEST_P(SshWriteTo, TheTimeOfAWrittenFileStaysAsItIsSet) {
   EXPECT_EQ(time_of(mount_ / "file"), kLongAgo);
 }
 
+TEST_P(SshWriteTo, WhatWasMadeElsewhereCanBeOpenedAtOnce) {
+  ASSERT_THAT(mount_with({{"file", "content"}}), Succeeded()) << server_->log();
+  EXPECT_THAT(names_in(mount_), ::testing::ElementsAre("file"));
+  EXPECT_EQ(error_of(::access((mount_ / "new").c_str(), F_OK)), ENOENT);
+  write_file(root() / "new", "from elsewhere");
+  server_->own_root();
+  EXPECT_EQ(read_file(mount_ / "new"), "from elsewhere");
+}
+
+TEST_P(SshWriteTo, ADirectoryInWhichNamesAreMadeShowsThatAtOnce) {
+  ASSERT_THAT(mount_with({{"dir/file", "content"}}), Succeeded()) << server_->log();
+  set_time(mount_ / "dir", kLongAgo);
+  EXPECT_EQ(time_of(mount_ / "dir"), kLongAgo);
+  EXPECT_EQ(put(mount_ / "dir/new", "x"), 0);
+  EXPECT_GT(time_of(mount_ / "dir"), kLongAgo);
+  set_time(mount_ / "dir", kLongAgo);
+  EXPECT_EQ(error_of(::unlink((mount_ / "dir/new").c_str())), 0);
+  EXPECT_GT(time_of(mount_ / "dir"), kLongAgo);
+}
+
+TEST_P(SshWriteTo, WhatIsAddedByTruncatingReadsAsZeros) {
+  ASSERT_THAT(mount_with({{"file", "content"}}), Succeeded()) << server_->log();
+  const FileDescriptor file = open_file(mount_ / "file", O_RDWR);
+  ASSERT_EQ(error_of(::ftruncate(file.get(), 100'000)), 0);
+  const ReadResult added = read_at(file.get(), 50'000, 1000);
+  EXPECT_TRUE(added.bytes == std::string(1000, '\0'));
+}
+
+TEST_F(SshWrite, ALongNameIsToldToBeOne) {
+  ASSERT_THAT(mount_with(), Succeeded()) << server_.log();
+  const std::string name = mount_ / std::string(256, 'x');
+  EXPECT_EQ(error_of(::mkdir(name.c_str(), 0755)), ENAMETOOLONG);
+  EXPECT_EQ(error_of(::access(name.c_str(), F_OK)), ENAMETOOLONG);
+}
+
 TEST_P(SshWriteTo, TheTimesOfALinkAreNotThoseOfWhatItLeadsTo) {
   ASSERT_THAT(mount_with({{"file", "content"}}), Succeeded()) << server_->log();
   set_time(mount_ / "file", kLongAgo);
@@ -778,6 +813,8 @@ TEST_P(SshWriteTo, ALinkThatIsMadeToLeadOutNeverLeadsToLocalFiles) {
 TEST_F(SshWrite, HardLinksAreMade) {
   ASSERT_THAT(mount_with({{"file", "content"}}), Succeeded()) << server_.log();
   EXPECT_EQ(error_of(::link((mount_ / "file").c_str(), (mount_ / "second").c_str())), 0);
+  // Programs make sure that the link is one.
+  EXPECT_EQ(status_of(mount_ / "file").st_ino, status_of(mount_ / "second").st_ino);
   EXPECT_EQ(read_file(mount_ / "second"), "content");
   EXPECT_EQ(status_of(root() / "file").st_ino, status_of(root() / "second").st_ino);
   EXPECT_EQ(error_of(::link((mount_ / "file").c_str(), (mount_ / "second").c_str())), EEXIST);

@@ -168,7 +168,7 @@ void Relay::relay() {
     open_.remove_if([this](Connection& connection) {
       const bool whole = take(connection.client.get(), connection.up, delay_) &&
                          take(connection.server.get(), connection.down, delay_) &&
-                         pass_on(connection.server.get(), connection.up, nullptr) &&
+                         pass_on(connection.server.get(), connection.up, &bytes_to_server_) &&
                          pass_on(connection.client.get(), connection.down, &bytes_to_client_);
       if (!whole) {
         reset_on_close(connection.client.get());

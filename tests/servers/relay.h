@@ -38,6 +38,7 @@ class Relay {
 
   int connections() const { return connections_; }
   std::uint64_t bytes_to_client() const { return bytes_to_client_; }
+  std::uint64_t bytes_to_server() const { return bytes_to_server_; }
 
  private:
   struct Connection;
@@ -55,6 +56,7 @@ class Relay {
   FileDescriptor wake_;
   std::atomic<int> connections_{0};
   std::atomic<std::uint64_t> bytes_to_client_{0};
+  std::atomic<std::uint64_t> bytes_to_server_{0};
 
   std::mutex mutex_;  ///< guards what follows
   Order order_ = Order::None;

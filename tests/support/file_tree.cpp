@@ -122,6 +122,17 @@ std::vector<std::string> nasty_names() {
 
 std::vector<std::string> dot_names() { return {".hidden", "..two dots", "..."}; }
 
+std::vector<std::string> hard_names() {
+  std::vector<std::string> names = nasty_names();
+  for (const auto& more :
+       {dot_names(),
+        {"new\nline", "tab\there", "bell\a", "\xFF\xFE not UTF-8", "\xC3",
+         std::string(254, 'y') + "\xE4", "*", "?", "[a]", "~", "-rf", "$HOME", "\x01\x7F"}}) {
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  return names;
+}
+
 FileTree nasty_tree(const std::vector<std::string>& names) {
   FileTree tree;
   for (const std::string& name : names) {

@@ -35,6 +35,9 @@ std::vector<std::string> names_in(const std::filesystem::path& directory);
 std::vector<std::string> nasty_names();
 /// Names with a leading dot, which some servers hide from their index.
 std::vector<std::string> dot_names();
+/// All of them, and those that only the slash and NUL are missing from: line breaks, control
+/// characters, bytes that are no UTF-8.
+std::vector<std::string> hard_names();
 /// A small tree with a file and a directory of each name.
 FileTree nasty_tree(const std::vector<std::string>& names);
 

@@ -1,7 +1,9 @@
 #pragma once
 
-#include <atomic>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/net/http_client.h"
@@ -22,15 +24,26 @@ class HttpUploader final : public Uploader {
               const RequestContext& context) override;
 
   /// A server that cannot make collections is no error yet: it may make them with their first file.
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
+  /// Looks for those of which nothing has proved that they exist.
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override;
 
  private:
+  Error explain(const Error& error, const RemotePath& path) const;
+  void file_arrived(const RemotePath& path);
+
+  // set once
   const std::shared_ptr<HttpClient> client_;
   const HttpPaths paths_;
-  const std::string method_;
+  const std::string method_;  ///< for the root
   const bool names_content_type_;  ///< the access data does not
-  std::atomic<bool> has_no_collections_ = false;
+
+  mutable std::mutex mutex_;
+  // guarded by mutex_
+  std::optional<Error> refusal_;          ///< the server knows no MKCOL
+  std::map<RemotePath, Error> unproved_;  ///< directories that it has not made, and its answer
 };
 
 }  // namespace red

@@ -23,10 +23,8 @@ using std::chrono::steady_clock;
 constexpr std::size_t kReadBuffer = 256 * 1024;
 // Requests that are encoded ahead of what the connection takes.
 constexpr std::size_t kGatherAtOnce = 256 * 1024;
-// A connection on which requests wait and nothing arrives is asked for a sign of life every so
-// often, and given up at last.
-constexpr Duration kProbeAfter = seconds(5);
-constexpr Duration kDeadAfter = seconds(20);
+// A connection on which requests wait is given up when nothing has moved for so long.
+constexpr Duration kStallAfter = seconds(20);
 // Below the time after which home routers and firewalls forget a connection.
 constexpr Duration kIdleProbeAfter = seconds(30);
 constexpr Duration kEndIdleAfter = seconds(60);
@@ -197,7 +195,7 @@ void SftpConnection::run() {
   block_signals();
   const auto owner = owner_;  // it keeps what access_ and notes_ refer to
   try {
-    now_ = last_mail_ = last_sign_ = steady_clock::now();
+    now_ = last_mail_ = last_move_ = steady_clock::now();
     SshConnection ssh(access_, notes_, *this);
     requests_.start(ssh.banner());
     serve(ssh);
@@ -219,6 +217,7 @@ void SftpConnection::serve(SshConnection& ssh) {
     const bool has_moved = transfer(ssh);
     publish();
     if (has_moved) {
+      last_move_ = now_;
       if (has_mail_ || is_stopping_) wait({}, now_);
       continue;
     }
@@ -273,40 +272,28 @@ void SftpConnection::publish() {
 }
 
 void SftpConnection::look_after(SshConnection& ssh) {
-  if (ssh.life_signs() != life_signs_) {
-    life_signs_ = ssh.life_signs();
-    last_sign_ = now_;
-    probes_ = 0;
-  }
+  if (std::exchange(drains_, ssh.drains()) != ssh.drains()) last_move_ = now_;
   const bool waits = requests_.is_waiting() || unsent_begin_ < unsent_.size();
-  if (waits && !std::exchange(is_waiting_, waits)) {
-    last_sign_ = now_;
-    probes_ = 0;
-  }
+  if (waits && !std::exchange(is_waiting_, waits)) last_move_ = now_;
   is_waiting_ = waits;
-  waits ? look_after_waiting(ssh) : look_after_idle();
+  waits ? look_after_waiting() : look_after_idle();
 }
 
-/// A server may think for as long as it likes, if only its SSH layer answers.
-void SftpConnection::look_after_waiting(SshConnection& ssh) {
-  if (now_ - last_sign_ >= kDeadAfter) {
+void SftpConnection::look_after_waiting() {
+  if (now_ - last_move_ >= kStallAfter) {
     throw Error(ErrorKind::TimedOut,
-                "connection to " + authority_ + ": no sign of life for " +
-                    std::to_string(std::chrono::duration_cast<seconds>(kDeadAfter).count()) + " s");
+                "connection to " + authority_ + ": no byte for " +
+                    std::to_string(std::chrono::duration_cast<seconds>(kStallAfter).count()) +
+                    " s");
   }
-  if (now_ - last_sign_ >= kProbeAfter * (probes_ + 1)) {
-    ++probes_;
-    ssh.probe();
-    ssh.flush();
-  }
-  next_look_ = last_sign_ + std::min(kDeadAfter, kProbeAfter * (probes_ + 1));
+  next_look_ = last_move_ + kStallAfter;
 }
 
-/// Answers to probes of the SSH layer stay in libssh2 1.10 for good (a list that every read walks
-/// along): what keeps an idle connection open is a request of SFTP.
+/// Answers to keepalives of the SSH layer stay in libssh2 1.10 for good (a list that every read
+/// walks along): what keeps an idle connection open is a request of SFTP.
 void SftpConnection::look_after_idle() {
-  if (now_ - last_sign_ >= kIdleProbeAfter && requests_.is_idle()) {
-    last_sign_ = now_;
+  if (now_ - last_move_ >= kIdleProbeAfter && requests_.is_idle()) {
+    last_move_ = now_;
     SftpRequest request;
     request.type = SftpPacketType::Realpath;
     request.body = SftpWriter().string(".").take();
@@ -315,7 +302,7 @@ void SftpConnection::look_after_idle() {
     next_look_ = now_;
     return;
   }
-  next_look_ = last_sign_ + kIdleProbeAfter;
+  next_look_ = last_move_ + kIdleProbeAfter;
 }
 
 void SftpConnection::wait(std::span<pollfd> sockets, TimePoint until) {

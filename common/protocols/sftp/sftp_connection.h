@@ -90,7 +90,7 @@ class SftpConnection final : public SshWaiter, public std::enable_shared_from_th
   bool transfer(SshConnection& ssh);
   bool send(SshConnection& ssh);
   void look_after(SshConnection& ssh);
-  void look_after_waiting(SshConnection& ssh);
+  void look_after_waiting();
   void look_after_idle();
   void read_mail();
   void publish();
@@ -132,9 +132,8 @@ class SftpConnection final : public SshWaiter, public std::enable_shared_from_th
   TimePoint last_mail_{};
   TimePoint next_look_ = TimePoint::max();
   bool is_waiting_ = false;
-  std::uint64_t life_signs_ = 0;
-  TimePoint last_sign_{};
-  int probes_ = 0;
+  TimePoint last_move_{};  ///< of bytes, in either direction
+  std::uint64_t drains_ = 0;
 };
 
 }  // namespace red

@@ -13,8 +13,8 @@ bool is_vague(const Error& error) { return error.kind() == ErrorKind::Remote; }
 
 }  // namespace
 
-SftpEditor::SftpEditor(std::shared_ptr<SftpClient> client, const SftpPaths& paths)
-    : client_(std::move(client)), paths_(paths) {}
+SftpEditor::SftpEditor(std::shared_ptr<SftpClient> client, const SftpPaths& paths, SftpLinks& links)
+    : client_(std::move(client)), paths_(paths), links_(links) {}
 
 void SftpEditor::explain(const Error& error, const std::string& path,
                          const RequestContext& context) {
@@ -86,8 +86,19 @@ void SftpEditor::remove_directory(const RemotePath& path, const RequestContext& 
   }
 }
 
+/// For a server that would move what the link leads to.
+void SftpEditor::move_link(const RemotePath& from, const RemotePath& to, bool replace,
+                           const RequestContext& context) {
+  const std::string target = links_.text_from(from, to.parent(), context);
+  const std::string on_server = paths_.on_server(to);
+  if (replace && client_->lstat(on_server, context)) client_->remove(on_server, context);
+  make_symlink(to, target, context);
+  client_->remove(paths_.on_server(from), context);
+}
+
 void SftpEditor::rename(const RemotePath& from, const RemotePath& to, bool replace,
                         const RequestContext& context) {
+  if (links_.is_hidden_link(from, context)) return move_link(from, to, replace, context);
   const std::string source = paths_.on_server(from);
   const std::string target = paths_.on_server(to);
   if (!replace) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/protocols/sftp/sftp_client.h"
+#include "common/protocols/sftp/sftp_links.h"
 #include "common/protocols/sftp/sftp_paths.h"
 #include "common/remote/tree_editor.h"
 
@@ -12,7 +13,7 @@ namespace red {
 /// Changes to the tree of an SFTP server. Thread-safe.
 class SftpEditor final : public TreeEditor {
  public:
-  SftpEditor(std::shared_ptr<SftpClient> client, const SftpPaths& paths);
+  SftpEditor(std::shared_ptr<SftpClient> client, const SftpPaths& paths, SftpLinks& links);
 
   std::shared_ptr<WritableFile> open_for_writing(const RemotePath& path, const WriteMode& mode,
                                                  const RequestContext& context) override;
@@ -31,12 +32,15 @@ class SftpEditor final : public TreeEditor {
   FileSystemSpace space(const RequestContext& context) override;
 
  private:
+  void move_link(const RemotePath& from, const RemotePath& to, bool replace,
+                 const RequestContext& context);
   /// Throws Error{AlreadyExists} if that is why the server failed, else the failure.
   [[noreturn]] void explain(const Error& error, const std::string& path,
                             const RequestContext& context);
 
   const std::shared_ptr<SftpClient> client_;
   const SftpPaths& paths_;
+  SftpLinks& links_;
 };
 
 }  // namespace red

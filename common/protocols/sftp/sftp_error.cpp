@@ -23,6 +23,12 @@ ErrorKind kind_of(SftpStatusCode code) {
   }
 }
 
+/// ENOTDIR: what the path leads to cannot exist. OpenSSH says NoSuchFile, ProFTPD Failure and the
+/// text of strerror(3).
+bool is_below_a_file(const SftpStatus& status) {
+  return status.code == SftpStatusCode::Failure && status.message == "Not a directory";
+}
+
 std::string_view words_for(SftpStatusCode code) {
   switch (code) {
     case SftpStatusCode::NoSuchFile:
@@ -64,7 +70,8 @@ std::string ssh_authority(std::string_view host, std::uint16_t port) {
 Error error_from_sftp_status(const SftpStatus& status, std::string_view what) {
   std::string message = std::string(what) + ": " + std::string(words_for(status.code));
   if (is_telling(status.message)) message += " (" + printable(status.message) + ")";
-  return {kind_of(status.code), std::move(message)};
+  const ErrorKind kind = is_below_a_file(status) ? ErrorKind::NotFound : kind_of(status.code);
+  return {kind, std::move(message)};
 }
 
 Error error_of_request(const Error& error, std::string_view what) {

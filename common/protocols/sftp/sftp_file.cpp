@@ -181,7 +181,7 @@ void SftpFile::read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> si
   const auto start = [read](const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     error != nullptr ? read->fail(*error) : read->start(handle);
   };
-  if (range) return handles_->use_best(start);
+  if (range) return handles_->use_best(context, start);
   client_->open(path_, kSftpRead, {}, client_->best_place(), context, start);
 }
 

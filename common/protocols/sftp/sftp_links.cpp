@@ -19,11 +19,19 @@ std::vector<std::string_view> split(std::string_view path) {
   return parts;
 }
 
-/// "../.." for 2.
-std::string climb(std::size_t levels) {
-  std::string path = levels == 0 ? "." : "..";
-  for (std::size_t i = 1; i < levels; ++i) path += "/..";
-  return path;
+/// The shortest way from one directory of the tree to another place in it. It only climbs through
+/// directories that are real ones in a mount, and never above the root.
+std::string way(const RemotePath& from, const std::vector<std::string_view>& to) {
+  const std::vector<std::string_view> start = from.components();
+  const auto [at, onward] = std::ranges::mismatch(start, to);
+  std::string path;
+  const auto add = [&path](std::string_view part) {
+    if (!path.empty()) path += '/';
+    path += part;
+  };
+  for (auto each = at; each != start.end(); ++each) add("..");
+  for (auto each = onward; each != to.end(); ++each) add(*each);
+  return path.empty() ? "." : path;
 }
 
 /// What follows `root` in `path`; nothing if that is not below it.
@@ -39,10 +47,11 @@ bool has_way_up(const std::vector<std::string_view>& parts) {
   return std::ranges::find(parts, "..") != parts.end();
 }
 
-/// A failure that says nothing about the link.
+/// Whether a failure is the link's alone: it leads nowhere, or where this user may not look. Its
+/// neighbours have nothing to do with that.
 bool is_about_the_link(const Error& error) {
   return !error.retryable() && error.kind() != ErrorKind::Cancelled &&
-         error.kind() != ErrorKind::PermissionDenied && error.kind() != ErrorKind::Authentication;
+         error.kind() != ErrorKind::Authentication;
 }
 
 }  // namespace
@@ -57,16 +66,48 @@ void SftpLinks::resolve(const RemotePath& directory, std::vector<Entry>& entries
     if (entry.kind == EntryKind::Symlink) open.push_back(&entry);
   }
   if (open.empty()) return;
-  std::vector<Link> links(open.size());
-  if (policy_ == Policy::KeepInside && tells_links_truly(context))
-    read_targets(directory, open, links, context);
-  if (!open.empty()) follow(directory, open, links, context);
+  if (policy_ == Policy::Follow) {
+    follow(directory, open, context);
+  } else if (tells_links_truly(context)) {
+    // Most need no more than that.
+    read_targets(directory, open, context);
+    follow(directory, without_target(open), context);
+  } else {
+    follow(directory, open, context);
+    // What leads nowhere.
+    read_targets(directory, without_target(open), context);
+  }
   std::erase_if(entries, [](const Entry& entry) {
     return entry.kind == EntryKind::Symlink && entry.link_target.empty();
   });
 }
 
-/// ProFTPD answers with a path that it has made of the text, and not the one where the link leads.
+std::vector<Entry*> SftpLinks::without_target(std::vector<Entry*> entries) {
+  std::erase_if(entries, [](const Entry* entry) {
+    return entry->kind != EntryKind::Symlink || !entry->link_target.empty();
+  });
+  return entries;
+}
+
+bool SftpLinks::is_hidden_link(const RemotePath& path, const RequestContext& context) {
+  if (tells_links_truly(context)) return false;
+  try {
+    client_->read_link(on_server(path), context);
+    return true;
+  } catch (const Error& error) {
+    if (!is_about_the_link(error)) throw;
+    return false;
+  }
+}
+
+std::string SftpLinks::text_from(const RemotePath& link, const RemotePath& directory,
+                                 const RequestContext& context) {
+  const std::string target = client_->read_link(on_server(link), context);
+  return safe_target(directory, target, context).value_or(target);
+}
+
+/// ProFTPD tells a path that it has made of a link's text, which need not be where the link leads,
+/// and what it tells of a link that leads somewhere is of the file there.
 bool SftpLinks::tells_links_truly(const RequestContext& context) {
   {
     const std::lock_guard lock(mutex_);
@@ -78,31 +119,31 @@ bool SftpLinks::tells_links_truly(const RequestContext& context) {
   return is_true;
 }
 
-/// Links whose text tells that they stay inside need no more; they are taken off the lists.
-void SftpLinks::read_targets(const RemotePath& directory, std::vector<Entry*>& entries,
-                             std::vector<Link>& links, const RequestContext& context) {
+/// Links whose text tells that they stay inside need no more.
+void SftpLinks::read_targets(const RemotePath& directory, const std::vector<Entry*>& entries,
+                             const RequestContext& context) {
+  struct Answer {
+    std::string target;
+    std::optional<Error> error;
+  };
+  std::vector<Answer> answers(entries.size());
   SftpGather gather;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     gather.begin();
-    client_->read_link(paths_.on_server(directory.child(entries[i]->name)), context,
+    client_->read_link(on_server(directory.child(entries[i]->name)), context,
                        [&, i](const Error* error, std::string target) {
-                         if (error != nullptr) links[i].error = *error;
-                         links[i].target = std::move(target);
+                         if (error != nullptr) answers[i].error = *error;
+                         answers[i].target = std::move(target);
                          gather.end();
                        });
   }
   gather.wait();
-  std::vector<Entry*> open;
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (links[i].error && !is_about_the_link(*links[i].error)) throw Error(*links[i].error);
-    if (auto safe = safe_target(directory, links[i].target, context)) {
+    if (answers[i].error && !is_about_the_link(*answers[i].error)) throw Error(*answers[i].error);
+    if (auto safe = safe_target(directory, answers[i].target, context)) {
       entries[i]->link_target = std::move(*safe);
-    } else {
-      open.push_back(entries[i]);
     }
   }
-  entries = std::move(open);
-  links.assign(entries.size(), {});
 }
 
 /// A text is safe if, whatever the other names on the way are, it never climbs above the root: all
@@ -124,15 +165,17 @@ std::optional<std::string> SftpLinks::safe_target(const RemotePath& directory,
   const std::string root = paths_.on_server({});
   if (!rest && root.starts_with('/')) rest = below(root, target);
   if (!rest || has_way_up(split(*rest))) return std::nullopt;
-  return climb(depth) + std::string(*rest);
+  return way(directory, split(*rest));
 }
 
 void SftpLinks::follow(const RemotePath& directory, const std::vector<Entry*>& entries,
-                       std::vector<Link>& links, const RequestContext& context) {
+                       const RequestContext& context) {
+  if (entries.empty()) return;
   const std::string& root = real_root(context);
+  std::vector<Link> links(entries.size());
   SftpGather gather;
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::string path = paths_.on_server(directory.child(entries[i]->name));
+    const std::string path = on_server(directory.child(entries[i]->name));
     gather.begin();
     client_->stat(path, context, [&, i](const Error* error, SftpAttributes found) {
       if (error != nullptr) {
@@ -156,7 +199,7 @@ void SftpLinks::follow(const RemotePath& directory, const std::vector<Entry*>& e
     }
     const auto inside = below(root, links[i].real_path);
     if (policy_ == Policy::KeepInside && inside && !links[i].real_path.empty()) {
-      entries[i]->link_target = climb(directory.components().size()) + std::string(*inside);
+      entries[i]->link_target = way(directory, split(*inside));
     } else {
       show_what_it_leads_to(path, *entries[i], links[i]);
     }
@@ -168,6 +211,9 @@ void SftpLinks::show_what_it_leads_to(const RemotePath& path, Entry& entry, cons
     log(policy_ == Policy::Follow ? LogLevel::Warning : LogLevel::Info,
         paths_.location(path) + ": left out: " + why);
   };
+  if (link.error && link.error->kind() == ErrorKind::PermissionDenied) {
+    return leave_out("the link leads to something that must not be looked at");
+  }
   if (!link.leads_to) return leave_out("the link leads to nothing");
   auto shown = to_entry(entry.name, *link.leads_to);
   if (!shown) return leave_out("the link leads to something that is neither file nor directory");
@@ -177,7 +223,9 @@ void SftpLinks::show_what_it_leads_to(const RemotePath& path, Entry& entry, cons
       if (policy_ == Policy::Follow) {
         return leave_out("the link leads back to a directory that holds it");
       }
-      entry.link_target = climb(path.components().size() - 1 - *ancestor);
+      std::vector<std::string_view> parts = path.components();
+      parts.resize(*ancestor);
+      entry.link_target = way(path.parent(), parts);
       return;
     }
     const std::lock_guard lock(mutex_);
@@ -202,6 +250,17 @@ std::optional<std::size_t> SftpLinks::find_on_the_way(const RemotePath& director
     if (real == real_path) return depth;
   }
   return std::nullopt;
+}
+
+std::string SftpLinks::on_server(const RemotePath& path) const {
+  const std::lock_guard lock(mutex_);
+  std::string below;
+  for (RemotePath at = path; !at.is_root(); at = at.parent()) {
+    const auto known = real_paths_.find(at);
+    if (known != real_paths_.end()) return known->second + below;
+    below.insert(0, "/" + std::string(at.name()));
+  }
+  return paths_.on_server(path);
 }
 
 bool SftpLinks::is_below_a_link(const RemotePath& directory) const {

@@ -34,21 +34,31 @@ class SftpLinks {
   void resolve(const RemotePath& directory, std::vector<Entry>& entries,
                const RequestContext& context);
 
+  /// Where a path is on the server; what lies below a directory that is shown for a link has the
+  /// path that the directory really has, which no server gets wrong.
+  std::string on_server(const RemotePath& path) const;
+
+  /// Whether something that the server does not tell as a link is one all the same.
+  bool is_hidden_link(const RemotePath& path, const RequestContext& context);
+  /// What a link in another directory has to hold to lead where that one does.
+  std::string text_from(const RemotePath& link, const RemotePath& directory,
+                        const RequestContext& context);
+
  private:
   struct Link {
-    std::string target;                      ///< what it holds
     std::string real_path;                   ///< where it leads
     std::optional<SftpAttributes> leads_to;  ///< what is there
     std::optional<Error> error;
   };
 
   bool tells_links_truly(const RequestContext& context);
-  void read_targets(const RemotePath& directory, std::vector<Entry*>& entries,
-                    std::vector<Link>& links, const RequestContext& context);
+  static std::vector<Entry*> without_target(std::vector<Entry*> entries);
+  void read_targets(const RemotePath& directory, const std::vector<Entry*>& entries,
+                    const RequestContext& context);
   std::optional<std::string> safe_target(const RemotePath& directory, const std::string& target,
                                          const RequestContext& context);
   void follow(const RemotePath& directory, const std::vector<Entry*>& entries,
-              std::vector<Link>& links, const RequestContext& context);
+              const RequestContext& context);
   void show_what_it_leads_to(const RemotePath& path, Entry& entry, const Link& link);
   std::optional<std::size_t> find_on_the_way(const RemotePath& directory,
                                              const std::string& real_path) const;

@@ -178,6 +178,8 @@ SftpRequests::Number SftpRequests::add(std::unique_ptr<Operation> operation,
     added.on_stop.emplace(context.stop, [this, number] { on_stop_(number); });
   }
   enqueue(number, added);
+  // What is called off already is not sent: the server would do it all the same.
+  if (context.stop.stop_requested()) cancel(number);
   return number;
 }
 
@@ -446,8 +448,7 @@ std::string SftpRequests::body_of(const SftpRequest& request) const {
   if (request.type == SftpPacketType::Symlink) {
     // The draft has the new path first. OpenSSH has the target first, and nearly everybody
     // followed; AsyncSSH follows for clients only that call themselves OpenSSH.
-    const bool is_by_draft = server_.banner.find("AsyncSSH") != std::string::npos ||
-                             server_.banner.find("mod_sftp") != std::string::npos;
+    const bool is_by_draft = server_.banner.find("AsyncSSH") != std::string::npos;
     return is_by_draft ? request.tail + request.body : request.body + request.tail;
   }
   if (!request.extension.empty()) body = SftpWriter().string(request.extension).take();

@@ -30,14 +30,14 @@ SftpStore::SftpStore(SftpAccess access, Purpose purpose)
                                                 : SftpLinks::Policy::Follow),
       links_(client_, paths_, link_policy_),
       uploader_(client_, paths_),
-      editor_(client_, paths_) {}
+      editor_(client_, paths_, links_) {}
 
 SftpStore::~SftpStore() { client_->stop(); }
 
 int SftpStore::parallelism() const { return kParallelFiles; }
 
 std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContext& context) {
-  const std::string on_server = paths_.on_server(path);
+  const std::string on_server = links_.on_server(path);
   const bool shows_links = link_policy_ == SftpLinks::Policy::KeepInside && !path.is_root();
   const auto found =
       shows_links ? client_->lstat(on_server, context) : client_->stat(on_server, context);
@@ -46,6 +46,7 @@ std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContex
   if (!entry) {
     throw Error(ErrorKind::Unsupported, location(path) + ": is neither a file nor a directory");
   }
+  if (shows_links && links_.is_hidden_link(path, context)) entry->kind = EntryKind::Symlink;
   if (entry->kind != EntryKind::Symlink) return entry;
   std::vector<Entry> entries{std::move(*entry)};
   links_.resolve(path.parent(), entries, context);
@@ -53,8 +54,23 @@ std::optional<Entry> SftpStore::stat(const RemotePath& path, const RequestContex
   return std::move(entries.front());
 }
 
+/// OpenSSH says of a file that there is no such directory.
+std::vector<SftpName> SftpStore::names_in(const RemotePath& directory,
+                                          const RequestContext& context) {
+  const std::string on_server = links_.on_server(directory);
+  try {
+    return client_->list(on_server, context);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Remote) throw;
+    const auto found = client_->stat(on_server, context);
+    const auto entry = found ? to_entry({}, *found) : std::nullopt;
+    if (!entry || entry->kind == EntryKind::Directory) throw;
+  }
+  throw Error(ErrorKind::Unsupported, location(directory) + ": is a file, not a directory");
+}
+
 std::vector<Entry> SftpStore::list(const RemotePath& directory, const RequestContext& context) {
-  std::vector<SftpName> names = client_->list(paths_.on_server(directory), context);
+  std::vector<SftpName> names = names_in(directory, context);
   std::vector<Entry> entries;
   entries.reserve(names.size());
   for (SftpName& name : names) {
@@ -76,7 +92,7 @@ std::vector<Entry> SftpStore::list(const RemotePath& directory, const RequestCon
 }
 
 std::shared_ptr<RemoteFile> SftpStore::open(const RemotePath& path, const Version& known) {
-  return std::make_shared<SftpFile>(client_, paths_.on_server(path), known);
+  return std::make_shared<SftpFile>(client_, links_.on_server(path), known);
 }
 
 // --- validation ---

@@ -34,6 +34,7 @@ class SftpStore final : public RemoteStore {
   TreeEditor* editor() override { return access_.writable ? &editor_ : nullptr; }
 
  private:
+  std::vector<SftpName> names_in(const RemotePath& directory, const RequestContext& context);
   void check_readable_file(const RequestContext& context);
   void check_directory(bool may_be_missing, const RequestContext& context);
   void check_target(EntryKind kind, const RequestContext& context);

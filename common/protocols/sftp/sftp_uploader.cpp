@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "common/logging.h"
+#include "common/pause.h"
 #include "common/protocols/sftp/sftp_gather.h"
 #include "common/protocols/sftp/sftp_writable_file.h"
 
@@ -16,6 +18,10 @@ constexpr std::size_t kPiece = 256 * 1024;
 // All uploads together: a few bandwidth-delay products of 10 Gbit/s at 20 ms.
 constexpr std::size_t kMaxUnderWay = 64 << 20;
 constexpr std::chrono::seconds kCleanUpLimit{3};
+// An upload that breaks goes on if it can within this time, as one that is received does.
+constexpr std::chrono::seconds kResumeFor{10};
+constexpr std::chrono::milliseconds kFirstPause{100};
+constexpr std::chrono::milliseconds kLongestPause{2000};
 constexpr std::size_t kMaxNameLength = 255;
 constexpr std::uint32_t kNewFileMode = 0666;
 constexpr std::uint32_t kNewDirectoryMode = 0777;
@@ -101,9 +107,8 @@ bool SftpUploader::upload_by_renaming(const Upload& upload) {
     throw;
   }
   try {
-    send(upload, handle);
+    send_resuming(upload, temporary, std::move(handle));
   } catch (...) {
-    handle.reset();
     remove_quietly(temporary);
     throw;
   }
@@ -126,9 +131,9 @@ bool SftpUploader::upload_by_renaming(const Upload& upload) {
 }
 
 void SftpUploader::upload_plainly(const Upload& upload) {
-  const auto handle = open(upload, upload.path, kSftpWrite | kSftpCreate | kSftpTruncate);
+  auto handle = open(upload, upload.path, kSftpWrite | kSftpCreate | kSftpTruncate);
   try {
-    send(upload, handle);
+    send_resuming(upload, upload.path, std::move(handle));
   } catch (...) {
     remove_quietly(upload.path);
     throw;
@@ -149,14 +154,52 @@ std::shared_ptr<SftpHandle> SftpUploader::open(const Upload& upload, const std::
   return client_->open(path, flags, attributes, place, upload.context);
 }
 
-/// Writes, times and the closing are sent off without waiting for one another: on one handle they
-/// are done in this order.
-void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle) {
+/// What the server has acknowledged is not sent again when the connection breaks.
+void SftpUploader::send_resuming(const Upload& upload, const std::string& path,
+                                 std::shared_ptr<SftpHandle> handle) {
+  std::uint64_t acknowledged = 0;
+  TimePoint last_progress = std::chrono::steady_clock::now();
+  for (std::chrono::milliseconds pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
+    const std::uint64_t before = acknowledged;
+    try {
+      if (!handle) {
+        handle = client_->open(path, kSftpWrite, {}, client_->best_place(), upload.context);
+      }
+      return send(upload, handle, acknowledged);
+    } catch (const Error& error) {
+      handle.reset();
+      const TimePoint now = std::chrono::steady_clock::now();
+      if (acknowledged > before) {
+        last_progress = now;
+        pause = kFirstPause;
+      }
+      if (!error.retryable()) throw;
+      if (now + pause - last_progress >= kResumeFor) throw error.without_retry();
+      log(LogLevel::Debug, "sending goes on at byte " + std::to_string(acknowledged) + " in " +
+                               std::to_string(pause.count()) + " ms: " + error.message());
+    }
+    sleep_for(jittered(pause), upload.context.stop);
+  }
+}
+
+/// Sends from `acknowledged` on, and leaves there how far all has been taken. Writes, times and the
+/// closing are sent off without waiting for one another: on one handle they are done in this order.
+void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle,
+                        std::uint64_t& acknowledged) {
   struct State {
     SftpGather gather;
     std::mutex mutex;
-    std::optional<Error> error;  // guarded by mutex
+    // guarded by mutex
+    std::optional<Error> error;
+    std::set<std::uint64_t> open;  ///< offsets of pieces that the server has not taken
 
+    void piece_ended(std::uint64_t at, const Error* why) {
+      if (why == nullptr) {
+        const std::lock_guard lock(mutex);
+        open.erase(at);
+      }
+      ended(why);
+    }
     void ended(const Error* why) {
       if (why != nullptr) {
         const std::lock_guard lock(mutex);
@@ -170,7 +213,7 @@ void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>&
     }
   } state;
   std::optional<Error> local_error;
-  std::uint64_t offset = 0;
+  std::uint64_t offset = acknowledged;
   const std::uint64_t size = upload.source.size();
   while (offset < size && !state.has_failed()) {
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, size - offset));
@@ -192,11 +235,15 @@ void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>&
       if (!local_error) local_error = Error(ErrorKind::LocalIo, "the file has become shorter");
       break;
     }
+    {
+      const std::lock_guard lock(state.mutex);
+      state.open.insert(offset);
+    }
     state.gather.begin();
     handle->write(offset, {*buffer, buffer}, upload.context,
-                  [&state, budget = budget_, count](const Error* error) {
+                  [&state, budget = budget_, count, offset](const Error* error) {
                     budget->give_back(count);
-                    state.ended(error);
+                    state.piece_ended(offset, error);
                   });
     offset += count;
   }
@@ -214,6 +261,7 @@ void SftpUploader::send(const Upload& upload, const std::shared_ptr<SftpHandle>&
   state.gather.begin();
   handle->close(upload.context, [&state](const Error* error) { state.ended(error); });
   state.gather.wait();
+  acknowledged = state.open.empty() ? offset : *state.open.begin();
   if (local_error) throw Error(*local_error);
   if (state.error) throw Error(*state.error);
 }
@@ -249,16 +297,43 @@ void SftpUploader::remove_quietly(const std::string& path) {
   }
 }
 
-void SftpUploader::make_directory(const RemotePath& path, const LocalAttributes& attributes,
+bool SftpUploader::make_directory(const RemotePath& path, const LocalAttributes& attributes,
                                   const RequestContext& context) {
   const std::string target = paths_.on_server(path);
   try {
-    make_one_directory(target, attributes, context);
+    return make_one_directory(target, attributes, context);
   } catch (const Error& error) {
     if (!path.is_root() || error.kind() != ErrorKind::NotFound) throw;
-    make_parents(target, context);
-    make_one_directory(target, attributes, context);
   }
+  make_parents(target, context);
+  return make_one_directory(target, attributes, context);
+}
+
+/// Times and permissions are an extra: some servers refuse them.
+void SftpUploader::finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                                    const RequestContext& context) {
+  const std::string target = paths_.on_server(path);
+  try {
+    FileChange change;
+    change.modified = change.accessed = attributes.modified;
+    if (attributes.mode) change.mode = mode_to_end_with(target, *attributes.mode, context);
+    if (change.modified || change.mode) {
+      client_->set_attributes(target, to_sftp_attributes(change), context);
+    }
+  } catch (const Error& error) {
+    if (error.retryable() || error.kind() == ErrorKind::Cancelled) throw;
+    log(LogLevel::Info, "attributes of " + target + ": " + error.message());
+  }
+}
+
+/// A directory that its owner must not write into gets that at the end; the server's umask stays.
+std::optional<std::uint32_t> SftpUploader::mode_to_end_with(const std::string& path,
+                                                            std::uint32_t wanted,
+                                                            const RequestContext& context) {
+  if ((wanted & kOwnerRights) == kOwnerRights) return std::nullopt;
+  const auto found = client_->stat(path, context);
+  if (!found || !found->mode) return std::nullopt;
+  return *found->mode & wanted & 0777;
 }
 
 void SftpUploader::make_parents(const std::string& path, const RequestContext& context) {
@@ -273,12 +348,14 @@ void SftpUploader::make_parents(const std::string& path, const RequestContext& c
   }
 }
 
-void SftpUploader::make_one_directory(const std::string& path, const LocalAttributes& attributes,
+/// False if it exists already.
+bool SftpUploader::make_one_directory(const std::string& path, const LocalAttributes& attributes,
                                       const RequestContext& context) {
   SftpAttributes wanted;
   wanted.mode = (attributes.mode.value_or(kNewDirectoryMode) & 0777) | kOwnerRights;
   try {
     client_->make_directory(path, wanted, context);
+    return true;
   } catch (const Error& error) {
     // "Failure" is all that version 3 can say of a name that exists.
     if (error.retryable() || error.kind() == ErrorKind::Cancelled ||
@@ -291,6 +368,7 @@ void SftpUploader::make_one_directory(const std::string& path, const LocalAttrib
     if (entry->kind != EntryKind::Directory) {
       throw Error(ErrorKind::AlreadyExists, path + ": exists and is no directory");
     }
+    return false;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/protocols/sftp/sftp_client.h"
@@ -21,8 +22,10 @@ class SftpUploader final : public Uploader {
 
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override;
-  void make_directory(const RemotePath& path, const LocalAttributes& attributes,
+  bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override;
 
  private:
   class Budget;
@@ -32,12 +35,17 @@ class SftpUploader final : public Uploader {
   void upload_plainly(const Upload& upload);
   std::shared_ptr<SftpHandle> open(const Upload& upload, const std::string& path,
                                    std::uint32_t flags);
-  void send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle);
+  void send_resuming(const Upload& upload, const std::string& path,
+                     std::shared_ptr<SftpHandle> handle);
+  void send(const Upload& upload, const std::shared_ptr<SftpHandle>& handle,
+            std::uint64_t& acknowledged);
   void rename(const std::string& from, const std::string& to, const RequestContext& context);
   void remove_quietly(const std::string& path);
   void make_parents(const std::string& path, const RequestContext& context);
-  void make_one_directory(const std::string& path, const LocalAttributes& attributes,
+  bool make_one_directory(const std::string& path, const LocalAttributes& attributes,
                           const RequestContext& context);
+  std::optional<std::uint32_t> mode_to_end_with(const std::string& path, std::uint32_t wanted,
+                                                const RequestContext& context);
 
   // set once
   const std::shared_ptr<SftpClient> client_;

@@ -91,16 +91,27 @@ SftpWritableFile::SftpWritableFile(std::shared_ptr<SftpClient> client, std::stri
 void SftpWritableFile::write(std::uint64_t offset, std::span<const std::byte> bytes,
                              std::shared_ptr<const void> owner, const RequestContext& context,
                              Done done) {
-  handles_->use_best([=, owner = std::move(owner), done = std::move(done)](
-                         const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+  handles_->use_best(context, [=, owner = std::move(owner), done = std::move(done)](
+                                  const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return done(error);
     handle->write(offset, {bytes, owner}, context, done);
   });
 }
 
+/// ProFTPD reads no further than the file reached when it was opened.
 void SftpWritableFile::read(ByteRange range, const RequestContext& context, ReadDone done) {
+  read_once(range, context,
+            [self = shared_from_this(), range, context, done = std::move(done)](
+                const Error* error, std::vector<std::byte> bytes) {
+              const bool is_short = error == nullptr && bytes.size() < range.size();
+              if (!is_short || !self->handles_->renew()) return done(error, std::move(bytes));
+              self->read_once(range, context, done);
+            });
+}
+
+void SftpWritableFile::read_once(ByteRange range, const RequestContext& context, ReadDone done) {
   auto collector = std::make_shared<Collector>(std::move(done));
-  handles_->use_best([=](const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+  handles_->use_best(context, [=](const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return collector->finish(error);
     handle->read(range.begin, range.size(), collector, context);
   });
@@ -120,21 +131,21 @@ std::optional<SftpAttributes> SftpWritableFile::attributes_without_asking(
 }
 
 void SftpWritableFile::change(const FileChange& change, const RequestContext& context, Done done) {
-  handles_->use_any(
-      [change, context, done = std::move(done), attributes = attributes_without_asking(change)](
-          const Error* error, const std::shared_ptr<SftpHandle>& handle) {
-        if (error != nullptr) return done(error);
-        if (attributes) return handle->set_attributes(*attributes, context, done);
-        handle->stat(context, [=](const Error* failure, const SftpAttributes& now) {
-          if (failure != nullptr) return done(failure);
-          handle->set_attributes(to_sftp_attributes(change, now), context, done);
-        });
-      });
+  handles_->use_any(context, [change, context, done = std::move(done),
+                              attributes = attributes_without_asking(change)](
+                                 const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+    if (error != nullptr) return done(error);
+    if (attributes) return handle->set_attributes(*attributes, context, done);
+    handle->stat(context, [=](const Error* failure, const SftpAttributes& now) {
+      if (failure != nullptr) return done(failure);
+      handle->set_attributes(to_sftp_attributes(change, now), context, done);
+    });
+  });
 }
 
 void SftpWritableFile::sync(const RequestContext& context, Done done) {
-  handles_->use_any([context, done = std::move(done)](const Error* error,
-                                                      const std::shared_ptr<SftpHandle>& handle) {
+  handles_->use_any(context, [context, done = std::move(done)](
+                                 const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return done(error);
     handle->sync(context, [done](const Error* failure) {
       // Where the server cannot say, the acknowledgement of the writes is all there is.
@@ -146,8 +157,8 @@ void SftpWritableFile::sync(const RequestContext& context, Done done) {
 
 void SftpWritableFile::stat(const RequestContext& context,
                             std::function<void(const Error* error, const Entry& entry)> done) {
-  handles_->use_any([this, self = shared_from_this(), context, done = std::move(done)](
-                        const Error* error, const std::shared_ptr<SftpHandle>& handle) {
+  handles_->use_any(context, [this, self = shared_from_this(), context, done = std::move(done)](
+                                 const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return done(error, {});
     handle->stat(context, [self, done](const Error* failure, const SftpAttributes& attributes) {
       const auto entry = failure == nullptr ? to_entry({}, attributes) : std::nullopt;

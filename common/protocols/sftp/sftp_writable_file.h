@@ -32,6 +32,7 @@ class SftpWritableFile final : public WritableFile,
   void close(const RequestContext& context, Done done) override;
 
  private:
+  void read_once(ByteRange range, const RequestContext& context, ReadDone done);
   std::optional<SftpAttributes> attributes_without_asking(const FileChange& change);
 
   // set once

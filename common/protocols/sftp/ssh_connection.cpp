@@ -306,7 +306,7 @@ void SshConnection::handshake() {
 }
 
 void SshConnection::authenticate(SshLoginNotes& notes) {
-  const std::string methods = notes.authentication.empty() ? offered_methods() : std::string();
+  std::string methods = notes.authentication.empty() ? offered_methods() : std::string();
   if (libssh2_userauth_authenticated(session_) != 0) return;
   const auto may_try = [&](std::string_view method) {
     return notes.authentication.empty() ? holds_word(methods, method)
@@ -324,7 +324,14 @@ void SshConnection::authenticate(SshLoginNotes& notes) {
     if (attempt("publickey", [&] { return authenticate_by_key(notes); })) return;
   } else {
     if (attempt("password", [&] { return authenticate_by_password(); })) return;
-    if (attempt("keyboard-interactive", [&] { return authenticate_interactively(); })) return;
+    // A server that wants both offers the second once the first was right.
+    const bool may_want_both =
+        has_tried && notes.authentication.empty() && !holds_word(methods, "keyboard-interactive");
+    if (may_want_both) methods = offered_methods();
+    if (attempt("keyboard-interactive", [&] { return authenticate_interactively(); })) {
+      if (may_want_both) notes.authentication.clear();
+      return;
+    }
   }
   notes.authentication.clear();
   const std::string kind = access_.private_key ? "key" : "password";
@@ -528,19 +535,12 @@ void SshConnection::flush() {
     }
     unsent_begin_ += static_cast<std::size_t>(sent);
     // A full buffer that drains shows somebody at the other end; an empty one takes anything.
-    if (std::exchange(is_blocked_, false)) ++life_signs_;
+    if (std::exchange(is_blocked_, false)) ++drains_;
   }
   if (unsent_begin_ == unsent_.size()) {
     unsent_.clear();
     unsent_begin_ = 0;
   }
-}
-
-void SshConnection::probe() {
-  // libssh2 has no interval below 2 s; the caller keeps the time.
-  libssh2_keepalive_config(session_, 1, 2);
-  int next = 0;
-  libssh2_keepalive_send(session_, &next);
 }
 
 pollfd SshConnection::to_poll() const noexcept {
@@ -574,7 +574,6 @@ ssize_t SshConnection::on_receive(libssh2_socket_t socket, void* buffer, std::si
     self.is_closed_ = true;
     return 0;
   }
-  ++self.life_signs_;
   if (is_before_banner) {
     const auto room = kMaxBeforeBanner - std::min(kMaxBeforeBanner, self.first_bytes_.size());
     self.first_bytes_.append(static_cast<const char*>(buffer),

@@ -48,13 +48,11 @@ class SshConnection {
   std::size_t write(std::span<const std::byte> bytes);
   /// Gives the socket what it takes of what write() took.
   void flush();
-  /// Asks the server's SSH layer for a sign of life.
-  void probe();
 
   /// What to wait for.
   pollfd to_poll() const noexcept;
-  /// Changes whenever something shows that the server is there.
-  std::uint64_t life_signs() const noexcept { return life_signs_; }
+  /// Changes whenever a socket that was full has taken more: somebody is at the other end.
+  std::uint64_t drains() const noexcept { return drains_; }
   const std::string& banner() const noexcept { return banner_; }
 
  private:
@@ -110,7 +108,7 @@ class SshConnection {
   std::vector<char> unsent_;  ///< encrypted bytes that the socket has not taken yet
   std::size_t unsent_begin_ = 0;
   std::size_t receive_budget_ = 0;
-  std::uint64_t life_signs_ = 0;
+  std::uint64_t drains_ = 0;
   int socket_error_ = 0;
   bool is_closed_ = false;
   bool is_blocked_ = false;  ///< the socket has taken nothing when it was last tried

@@ -33,7 +33,11 @@ class XnatUploader final : public Uploader, public TreeUploader {
   void upload(const RemotePath& path, ByteSource& source, const LocalAttributes& attributes,
               const RequestContext& context) override;
   /// Resources have no directories but those of their files.
-  void make_directory(const RemotePath&, const LocalAttributes&, const RequestContext&) override {}
+  bool make_directory(const RemotePath&, const LocalAttributes&, const RequestContext&) override {
+    return false;
+  }
+  void finish_directory(const RemotePath&, const LocalAttributes&, const RequestContext&) override {
+  }
 
   /// As few archives as possible, which the server unpacks.
   void upload_tree(const std::vector<FileToSend>& files,

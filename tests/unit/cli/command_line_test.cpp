@@ -77,7 +77,7 @@ TEST(CommandLine, RefusesAListingWhereThereIsNone) {
     EXPECT_THAT(usage_error({name, "a", "--listing", "l"}), ::testing::HasSubstr("--listing"));
   }
   EXPECT_THAT(usage_error({"mount-dir", "a", "p", "--listing", "l"}),
-              ::testing::StartsWith("mount-dir: takes no --listing\n"));
+              ::testing::StartsWith("mount-dir: takes no --listing; "));
 }
 
 TEST(CommandLine, TakesOptionsBeforeAndAfterTheSubcommand) {
@@ -116,29 +116,29 @@ TEST(CommandLine, TakesTwoPlusSignsForAPath) {
 }
 
 TEST(CommandLine, UsageErrorsSayWhatIsWrongInOneLineAndPointToTheHelp) {
-  EXPECT_EQ(usage_error({}), "no subcommand\nTry: red-connector-http --help");
+  EXPECT_EQ(usage_error({}), "no subcommand; try: red-connector-http --help");
   EXPECT_EQ(usage_error({"recieve-file", "a", "p"}),
-            "unknown subcommand \"recieve-file\"; did you mean receive-file?\n"
-            "Try: red-connector-http --help");
+            "unknown subcommand \"recieve-file\"; did you mean receive-file?; "
+            "try: red-connector-http --help");
   EXPECT_EQ(usage_error({"receive-file", "a"}),
-            "receive-file: PATH is missing\nTry: red-connector-http receive-file --help");
+            "receive-file: PATH is missing; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"receive-file"}),
-            "receive-file: ACCESS is missing\nTry: red-connector-http receive-file --help");
+            "receive-file: ACCESS is missing; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"receive-file", "", "p"}),
-            "receive-file: ACCESS is missing\nTry: red-connector-http receive-file --help");
+            "receive-file: ACCESS is missing; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"receive-file", "a", "p", "x"}),
-            "receive-file: unexpected argument \"x\"\nTry: red-connector-http receive-file --help");
+            "receive-file: unexpected argument \"x\"; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"receive-file", "a", "p", "--lising", "x"}),
-            "receive-file: unknown option --lising\nTry: red-connector-http receive-file --help");
+            "receive-file: unknown option --lising; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"--frobnicate"}),
-            "unknown option --frobnicate\nTry: red-connector-http --help");
+            "unknown option --frobnicate; try: red-connector-http --help");
   EXPECT_EQ(usage_error({"cli-version", "x"}),
-            "cli-version: unexpected argument \"x\"\nTry: red-connector-http cli-version --help");
+            "cli-version: unexpected argument \"x\"; try: red-connector-http cli-version --help");
   EXPECT_EQ(usage_error({"receive-file", "a", "p", "--foreground"}),
-            "receive-file: takes no --foreground\nTry: red-connector-http receive-file --help");
+            "receive-file: takes no --foreground; try: red-connector-http receive-file --help");
   EXPECT_EQ(usage_error({"receive-file", "a", "p", "-v", "-q"}),
-            "receive-file: --verbose and --quiet contradict each other\n"
-            "Try: red-connector-http receive-file --help");
+            "receive-file: --verbose and --quiet contradict each other; "
+            "try: red-connector-http receive-file --help");
 }
 
 TEST(CommandLine, RefusesOptionsWithoutOrWithTwoValues) {
@@ -149,7 +149,7 @@ TEST(CommandLine, RefusesOptionsWithoutOrWithTwoValues) {
         Arguments{"receive-dir", "a", "p", "--verbose=maybe"}}) {
     const std::string message = usage_error(arguments);
     EXPECT_TRUE(message.starts_with("receive-dir: ")) << message;
-    EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
+    EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 0) << message;
   }
 }
 

@@ -447,7 +447,9 @@ TEST_F(MountDaemonTest, ListsMountsWithTheirDaemonAndCacheUse) {
   print_mounts();
   const std::string text = ::testing::internal::GetCapturedStdout();
   EXPECT_THAT(text, ::testing::StartsWith("PATH "));
-  EXPECT_THAT(text, HasSubstr(path_.string() + "  http://host/data  " + std::to_string(pid)));
+  // Mounts of others on this machine decide how wide the columns are.
+  EXPECT_THAT(text, ::testing::ContainsRegex(path_.string() + " +http://host/data +" +
+                                             std::to_string(pid) + " "));
   EXPECT_THAT(text, HasSubstr("/8.0 MiB"));
 }
 

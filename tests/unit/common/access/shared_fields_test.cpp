@@ -155,10 +155,12 @@ TEST_F(SharedFields, EmptyEnvironmentSaysNothing) {
 
 TEST_F(SharedFields, SiteFileThatIsWrongIsNamed) {
   const std::string text = message("{}", R"({"connection": 8, "timeout": 3})");
-  EXPECT_EQ(text, "site file " + (directory_ / "site.json").string() +
-                      " is invalid: 2 problems\n"
-                      "/connection: unknown key; did you mean \"connections\"?\n"
-                      "/timeout: unknown key");
+  EXPECT_EQ(
+      text,
+      "site file " + (directory_ / "site.json").string() +
+          " is invalid: 2 problems\n"
+          "/connection: unknown key; did you mean \"connections\"?\n"
+          "/timeout: unknown key; the keys here are: connections, cache, caCertificate, proxy");
 }
 
 TEST_F(SharedFields, SiteFileThatIsMissingSaysNothing) {

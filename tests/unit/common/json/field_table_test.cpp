@@ -96,9 +96,10 @@ TEST(FieldTable, RefusesAnEmptyTextAndAFraction) {
             "/count: must be an integer of at least 1, not a number");
 }
 
-TEST(FieldTable, SuggestsNothingWhenNoKeyIsNear) {
+TEST(FieldTable, NamesAllKeysWhenNoneIsNear) {
   EXPECT_EQ(problems_of(R"({"name":"n","zzzzzzzz":1})"),
-            "form is invalid: 1 problem\n/zzzzzzzz: unknown key");
+            "form is invalid: 1 problem\n"
+            "/zzzzzzzz: unknown key; the keys here are: name, color, flag, count, seconds, part, inner");
 }
 
 TEST(FieldTable, TakesTheLargestIntForALargerInteger) {

@@ -5,10 +5,10 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <future>
 #include <mutex>
 
+#include "tests/fakes/text_source.h"
 #include "tests/unit/common/net/scripted_server.h"
 
 namespace red::testing {
@@ -38,23 +38,6 @@ int closed_port() {
   const ScriptedServer server([](WireConnection&) {});
   return server.port();
 }
-
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  std::uint64_t size() const override { return text_.size(); }
-  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override {
-    reads_ += 1;
-    const std::size_t count = std::min(buffer.size(), text_.size() - offset);
-    std::memcpy(buffer.data(), text_.data() + offset, count);
-    return count;
-  }
-  int reads() const { return reads_; }
-
- private:
-  const std::string text_;
-  std::atomic<int> reads_ = 0;
-};
 
 HttpRequest with_body(std::string method, std::string url, std::string body) {
   return {.method = std::move(method),
@@ -119,6 +102,18 @@ TEST(CurlHttpClient, AsksForUnencodedBytesAndNamesItself) {
   exchange(client, get(server.url("/")), soon(), kMaxBody);
   EXPECT_EQ(log.all().at(0).header("Accept-Encoding"), "identity");
   EXPECT_EQ(log.all().at(0).header("User-Agent"), "red-connector/1.0.0");
+}
+
+TEST(CurlHttpClient, RefusesAnAnswerWhoseLengthIsNoNumber) {
+  std::string lengths;
+  ScriptedServer server(ScriptedServer::answering(
+      [&](const auto&) { return "HTTP/1.1 200 OK\r\n" + lengths + "\r\nbytes"; }));
+  for (const char* each : {"Content-Length: 99999999999999999999999\r\n",
+                           "Content-Length: 5\r\nContent-Length: 6\r\n"}) {
+    lengths = each;
+    CurlHttpClient client({});
+    EXPECT_EQ(error_of(client, get(server.url("/"))).kind(), ErrorKind::Protocol) << each;
+  }
 }
 
 TEST(CurlHttpClient, SkipsInterimAnswers) {

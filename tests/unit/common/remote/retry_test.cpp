@@ -125,7 +125,7 @@ TEST_F(RetryingStore, RepeatsBlockingCallsAfterPassingFailures) {
   fake_->fail_next(FakeCall::Check, 2, kReset);
   EXPECT_TRUE(store_->stat(RemotePath{}.child("f"), {}));
   EXPECT_EQ(store_->list({}, {}).size(), 1U);
-  store_->check(Purpose::ReceiveFile, {});
+  store_->check(Purpose::ReceiveDir, {});
   EXPECT_EQ(fake_->count_of(FakeCall::Stat), 3);
 }
 
@@ -278,6 +278,30 @@ TEST_F(RetryingStore, GivesUpResumingWhenItTakesTooLong) {
   ASSERT_TRUE(sink->error());
   EXPECT_EQ(sink->error()->message(), kReset.message());
   EXPECT_GT(fake_->reads().size(), 4U) << "max_tries is for reads without a byte";
+}
+
+TEST_F(RetryingStore, TakesBytesThatCameBeforeForNoProgress) {
+  wrap({3, 8s, 50ms, 5ms, 5ms});
+  fake_->set_file("f", pattern(20'000));
+  fake_->tell_validators(false);
+  break_reads(std::numeric_limits<int>::max(), 5000);
+  const auto sink = read_to_end();
+  ASSERT_TRUE(sink->error());
+  EXPECT_EQ(sink->error()->kind(), ErrorKind::Network);
+}
+
+TEST_F(RetryingStore, HasAnotherPolicyUntilTheServerHasAnswered) {
+  auto fake = std::make_unique<FakeStore>();
+  FakeStore& calls = *fake;
+  const RetryPolicy patient{100, 8s, 10s, 2ms, 2ms};
+  const RetryPolicy brief{2, 8s, 10s, 2ms, 2ms};
+  const auto store = with_retries(std::move(fake), patient, timer_, brief);
+  calls.fail_next(FakeCall::List, 2, kReset);
+  EXPECT_THROW(store->list({}, {}), Error);
+  EXPECT_EQ(calls.count_of(FakeCall::List), 2);
+  store->list({}, {});
+  calls.fail_next(FakeCall::List, 10, kReset);
+  EXPECT_NO_THROW(store->list({}, {}));
 }
 
 TEST_F(RetryingStore, TakesABreakAfterTheLastByteForTheEnd) {

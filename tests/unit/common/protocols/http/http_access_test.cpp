@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "common/error.h"
+#include "tests/support/file_tree.h"
 
 namespace red {
 namespace {
@@ -202,12 +203,17 @@ TEST(HttpAccess, CertificateIsPemTextOrAReadableFile) {
   EXPECT_NE(problem_of(field).find("/caCertificate: cannot open"), std::string::npos);
   std::ofstream(file) << "nothing";
   EXPECT_EQ(problem_of(field), "/caCertificate: the file holds no certificate in PEM form");
-  std::ofstream(file) << "-----BEGIN CERTIFICATE-----\n";
-  EXPECT_EQ(read(with(field)).client.ca_certificate, "-----BEGIN CERTIFICATE-----\n");
   fs::remove(file);
-  EXPECT_EQ(
-      read(with(R"("caCertificate": "-----BEGIN CERTIFICATE-----\nx")")).client.ca_certificate,
-      "-----BEGIN CERTIFICATE-----\nx");
+  const std::string known = RED_TEST_DATA "/common/net/certificate.pem";
+  const std::string pem = testing::read_file(known);
+  EXPECT_EQ(read(with(R"("caCertificate": ")" + known + '"')).client.ca_certificate, pem);
+  std::string text = pem;
+  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos;) {
+    text.replace(at, 1, "\\n");
+  }
+  EXPECT_EQ(read(with(R"("caCertificate": ")" + text + '"')).client.ca_certificate, pem);
+  EXPECT_EQ(problem_of(R"("caCertificate": "-----BEGIN CERTIFICATE-----\nx")"),
+            "/caCertificate: the text holds no certificate in PEM form");
 }
 
 TEST(HttpAccess, TakesTheKeysOfAllProtocolsForEveryPurpose) {

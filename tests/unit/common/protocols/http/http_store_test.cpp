@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <future>
 
 #include "common/net/curl_http_client.h"
 #include "common/net/http_answer.h"
 #include "common/protocols/http/webdav.h"
+#include "tests/fakes/text_source.h"
 #include "tests/unit/common/net/scripted_server.h"
 
 namespace red::testing {
@@ -48,20 +48,6 @@ class RecordingSink final : public ReadSink {
 
  private:
   std::promise<std::optional<Error>> finished_;
-};
-
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  std::uint64_t size() const override { return text_.size(); }
-  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override {
-    const std::size_t count = std::min(buffer.size(), text_.size() - offset);
-    std::memcpy(buffer.data(), text_.data() + offset, count);
-    return count;
-  }
-
- private:
-  const std::string text_;
 };
 
 /// A store on a scripted server, and what the server was asked.
@@ -638,7 +624,8 @@ TEST_F(HttpStoreTest, APostWhoseConnectionBreaksIsNotRetryable) {
   TextSource source("content");
   const Error error =
       error_of([&] { store("/up", "POST").uploader()->upload({}, source, {}, soon()); });
-  EXPECT_EQ(error.kind(), ErrorKind::Remote);
+  EXPECT_EQ(error.kind(), ErrorKind::Network);
+  EXPECT_FALSE(error.retryable());
   EXPECT_THAT(error.message(), HasSubstr("not repeated"));
 }
 
@@ -666,6 +653,44 @@ TEST_F(HttpStoreTest, AServerWithoutCollectionsIsAskedOnce) {
   opened.uploader()->make_directory(RemotePath().child("e"), {}, soon());
   opened.uploader()->upload(RemotePath().child("d").child("f"), source, {}, soon());
   EXPECT_THAT(log_.lines(), ElementsAre("MKCOL /up/d/", "PUT /up/d/f"));
+}
+
+TEST_F(HttpStoreTest, ADirectoryThatNoRequestHasMadeIsLookedForAtTheEnd) {
+  std::atomic<int> status_of_head = 404;
+  serve([&](const auto& request) {
+    if (request.method == "HEAD") return http_answer(status_of_head);
+    return http_answer(request.method == "PUT" ? 201 : 501);
+  });
+  HttpStore opened = store("/up", "PUT");
+  Uploader& uploader = *opened.uploader();
+  const RemotePath with_file = RemotePath().child("d").child("e");
+  const RemotePath empty = RemotePath().child("f");
+  TextSource source("content");
+  for (const RemotePath& path : {RemotePath(), with_file.parent(), with_file, empty}) {
+    EXPECT_FALSE(uploader.make_directory(path, {}, soon()));
+  }
+  uploader.upload(with_file.child("file"), source, {}, soon());
+  for (const RemotePath& path : {with_file, with_file.parent(), RemotePath()}) {
+    EXPECT_NO_THROW(uploader.finish_directory(path, {}, soon()));
+  }
+  const Error error = error_of([&] { uploader.finish_directory(empty, {}, soon()); });
+  EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
+  EXPECT_THAT(error.message(), HasSubstr("HTTP 501"));
+  status_of_head = 200;
+  EXPECT_NO_THROW(uploader.finish_directory(empty, {}, soon()));
+  EXPECT_THAT(log_.lines(),
+              ElementsAre("MKCOL /up/", "PUT /up/d/e/file", "HEAD /up/f/", "HEAD /up/f/"));
+}
+
+TEST_F(HttpStoreTest, AFileWithoutAPlaceTellsWhyItsDirectoryIsMissing) {
+  serve([](const auto& request) { return http_answer(request.method == "PUT" ? 409 : 501); });
+  HttpStore opened = store("/up", "PUT");
+  TextSource source("content");
+  opened.uploader()->make_directory(RemotePath().child("d"), {}, soon());
+  const Error error = error_of(
+      [&] { opened.uploader()->upload(RemotePath().child("d").child("f"), source, {}, soon()); });
+  EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
+  EXPECT_THAT(error.message(), HasSubstr("HTTP 501"));
 }
 
 TEST_F(HttpStoreTest, AServerThatTakesNoUploadsSaysSoForDirectories) {

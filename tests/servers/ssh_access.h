@@ -1,16 +1,16 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
-#include "tests/integration/connector.h"
 #include "tests/servers/ssh_server.h"
 
 namespace red::testing {
 
 /// Access data but for the path, with the password where the server takes one.
-inline Json access_to(const SshServer& server) {
-  Json auth = {{"username", server.user()}};
+inline nlohmann::json access_to(const SshServer& server) {
+  nlohmann::json auth = {{"username", server.user()}};
   if (server.password().empty()) {
     auth["privateKey"] = server.private_key();
   } else {
@@ -20,8 +20,8 @@ inline Json access_to(const SshServer& server) {
 }
 
 /// `key` is filePath or dirPath.
-inline Json access_to(const SshServer& server, const char* key, std::string_view path) {
-  Json access = access_to(server);
+inline nlohmann::json access_to(const SshServer& server, const char* key, std::string_view path) {
+  nlohmann::json access = access_to(server);
   access[key] = path;
   return access;
 }
