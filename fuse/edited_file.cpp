@@ -132,8 +132,25 @@ void EditedFile::send_more(Urge urge) {
   for (const Done& done : writers) done(nullptr);
 }
 
+/// Times that are to be set once more come after the bytes that are to be written once more.
+void EditedFile::send_again(const std::shared_ptr<Piece>& piece) {
+  bool is_its_turn = !piece->change;
+  {
+    const std::lock_guard lock(mutex_);
+    is_its_turn = is_its_turn || oldest_open() == piece->number;
+  }
+  if (is_its_turn) return send(piece);
+  environment_.timer.at(std::chrono::steady_clock::now() + kFirstPause,
+                        [self = shared_from_this(), piece] { self->send_again(piece); });
+}
+
 void EditedFile::send(const std::shared_ptr<Piece>& piece) {
   const RequestContext context{piece->deadline, environment_.stop, Priority::Demand};
+  if (piece->change) {
+    return file_->change(
+        *piece->change, context,
+        [self = shared_from_this(), piece](const Error* error) { self->sent(piece, error); });
+  }
   file_->write(
       piece->offset, piece->bytes, piece, context,
       [self = shared_from_this(), piece](const Error* error) { self->sent(piece, error); });
@@ -144,7 +161,7 @@ void EditedFile::sent(const std::shared_ptr<Piece>& piece, const Error* error) {
   if (error != nullptr && error->retryable()) {
     const TimePoint again = now + pause_after(piece->tries++);
     if (again < give_up_at() && !environment_.stop.stop_requested()) {
-      environment_.timer.at(again, [self = shared_from_this(), piece] { self->send(piece); });
+      environment_.timer.at(again, [self = shared_from_this(), piece] { self->send_again(piece); });
       return;
     }
   }
@@ -243,17 +260,44 @@ void EditedFile::read(ByteRange range, ReadDone done) {
 
 /// What does not touch the bytes need not wait for them where the server keeps the order anyway.
 void EditedFile::change(const FileChange& change, Done done) {
+  if (send_along(change)) return done(nullptr);
   auto make = [self = shared_from_this(), change, done = std::move(done)](const Error*) {
     self->try_repeatedly(
         [self, change](Done ended) { self->file_->change(change, self->context(), ended); },
         [self, change, done](const Error* error) {
           if (error == nullptr) self->adopt(change);
+          if (error == nullptr && (change.modified || change.accessed)) {
+            *self->environment_.sets_times = true;
+          }
           done(error);
         });
   };
   if (change.size || !file_->changes_in_order()) return after_writes(std::move(make));
   send_more(Urge::SendAll);
   has_sent_all() ? make(nullptr) : after_writes(std::move(make));
+}
+
+/// False if it has to be waited for.
+bool EditedFile::send_along(const FileChange& change) {
+  if (change.size || change.mode || !*environment_.sets_times) return false;
+  if (!file_->changes_in_order()) return false;
+  send_more(Urge::SendAll);
+  const auto piece = std::make_shared<Piece>();
+  {
+    const std::lock_guard lock(mutex_);
+    const bool is_behind_bytes =
+        queue_.empty() && !in_flight_.empty() &&
+        std::ranges::all_of(in_flight_, [](const auto& other) { return other->tries == 0; });
+    if (!is_behind_bytes) return false;
+    piece->number = next_number_++;
+    piece->change = change;
+    piece->offset = size_;
+    piece->deadline = std::chrono::steady_clock::now() + environment_.retry_limit;
+    in_flight_.push_back(piece);
+    if (change.modified) modified_ = *change.modified;
+  }
+  send(piece);
+  return true;
 }
 
 /// A connection that breaks is waited for.

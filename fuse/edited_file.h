@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -36,6 +37,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
     std::stop_token stop;
     /// Told of every write that is lost, on any thread.
     std::function<void(const Error&)> on_loss;
+    /// Whether the server has set times when it was asked to; shared by all files of a mount.
+    std::shared_ptr<std::atomic<bool>> sets_times;
   };
 
   EditedFile(std::shared_ptr<WritableFile> file, std::uint64_t size, FileTime modified,
@@ -48,6 +51,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   /// Takes the bytes at once; `done` comes when there is room for more.
   void write(std::uint64_t offset, std::span<const std::byte> bytes, Done done);
   void read(ByteRange range, ReadDone done);
+  /// Times go behind the bytes that are on their way and are, like these, done when close or fsync
+  /// are; provided that this server sets times. All else is done when `done` comes.
   void change(const FileChange& change, Done done);
   /// Until the server has acknowledged all writes; tells what was lost. Every close() of a copy of
   /// a descriptor comes here, and many programs look at but one of them: it is not forgotten by
@@ -69,8 +74,10 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   bool has_unsent() const;
 
  private:
+  /// A write, or a change of times among the writes.
   struct Piece {
     std::uint64_t number = 0;  ///< in the order of the writes
+    std::optional<FileChange> change;
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes;
     TimePoint deadline{};  ///< of one try; set when it is first sent
@@ -93,6 +100,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   /// When writes that fail are tried no more: the server has taken nothing for too long.
   TimePoint give_up_at() const;
   void send_more(Urge urge = Urge::None);
+  bool send_along(const FileChange& change);
+  void send_again(const std::shared_ptr<Piece>& piece);
   void send(const std::shared_ptr<Piece>& piece);
   void sent(const std::shared_ptr<Piece>& piece, const Error* error);
   /// Calls `then` when all writes made so far have ended.

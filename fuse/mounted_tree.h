@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -261,8 +262,9 @@ class MountedTree {
   ReadAheadBudget read_ahead_;
   const std::unique_ptr<RemoteStore> store_;
   WorkerPool workers_{kMaxWorkers};
-  Invalidation invalidation_;                           ///< set once, before the first request
-  LossReport loss_report_;                              ///< likewise
+  Invalidation invalidation_;  ///< set once, before the first request
+  LossReport loss_report_;     ///< likewise
+  const std::shared_ptr<std::atomic<bool>> sets_times_ = std::make_shared<std::atomic<bool>>(false);
   std::function<void(NodeId)> attribute_invalidation_;  ///< likewise
 
   mutable std::mutex mutex_;

@@ -238,8 +238,8 @@ std::shared_ptr<EditedFile> MountedTree::edit(std::shared_ptr<WritableFile> file
   };
   auto edited = std::make_shared<EditedFile>(
       std::move(file), now.size.value_or(0), now.modified.value_or(mounted_at_),
-      EditedFile::Environment{timer_, options_.request_limit, stop_.get_token(),
-                              std::move(report)});
+      EditedFile::Environment{timer_, options_.request_limit, stop_.get_token(), std::move(report),
+                              sets_times_});
   const std::lock_guard lock(mutex_);
   std::erase_if(edited_files_, [](const auto& weak) { return weak.expired(); });
   edited_files_.push_back(edited);

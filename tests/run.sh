@@ -17,6 +17,8 @@ while [[ "${1:-}" == -D* ]]; do
   shift
 done
 jobs=$(nproc)
+# Most tests wait rather than compute.
+tests_at_a_time=$((2 * jobs))
 
 tests/packages.sh install build test
 cmake --preset "$preset" -DBUILD_TESTING=ON -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "${options[@]}"
@@ -24,7 +26,7 @@ cmake --build --preset "$preset" --parallel "$jobs"
 if [[ " $* " == *" -L "* ]]; then
   # The presets leave the slow labels out; whoever names a label means it.
   cd "build/$preset"
-  exec ctest --output-on-failure --no-tests=error --parallel "$jobs" "$@"
+  exec ctest --output-on-failure --no-tests=error --parallel "$tests_at_a_time" "$@"
 fi
 # Tests of deadlines may miss theirs on a machine that does something else: such a test has a second try.
-exec ctest --preset "$preset" --no-tests=error --parallel "$jobs" --repeat until-pass:2 "$@"
+exec ctest --preset "$preset" --no-tests=error --parallel "$tests_at_a_time" --repeat until-pass:2 "$@"

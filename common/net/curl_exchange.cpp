@@ -46,10 +46,10 @@ CurlExchange::CurlExchange(HttpRequest request, std::shared_ptr<HttpSink> sink,
 
 void CurlExchange::accept(std::function<void()> on_stop, std::function<void()> on_resume) {
   trail_.emplace(request_.method, Url::parse(request_.url));
-  if (request_.flow) request_.flow->on_release(std::move(on_resume));
   // What is over before it begins is not sent: the server would do it all the same.
   if (context_.stop.stop_requested()) cancel();
   if (error_ || check_time() == Verdict::Fail) throw Error(*error_);
+  if (request_.flow) request_.flow->on_release(std::move(on_resume));
   stop_callback_.emplace(context_.stop, std::move(on_stop));
 }
 

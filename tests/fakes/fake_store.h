@@ -106,11 +106,11 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
               const RequestContext& context) override;
   bool make_directory(const RemotePath& path, const LocalAttributes& attributes,
                       const RequestContext& context) override;
+  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
+                        const RequestContext& context) override;
   void upload_tree(const std::vector<FileToSend>& files,
                    const std::function<void(std::int64_t)>& on_sent,
                    const RequestContext& context) override;
-  void finish_directory(const RemotePath& path, const LocalAttributes& attributes,
-                        const RequestContext& context) override;
 
   RemotePath in_tree(const RemotePath& path) const;
   void check_place(const RemotePath& path, EntryKind kind) const;

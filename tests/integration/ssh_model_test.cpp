@@ -34,7 +34,7 @@ namespace {
 
 // Several walks, so that none of them comes near the time limit of a test.
 constexpr std::uint64_t kWalks = 5;
-constexpr std::uint64_t kOperationsPerWalk = 40'000;
+constexpr std::uint64_t kOperationsPerWalk = 25'000;
 constexpr std::uint64_t kOperationsBetweenTreeComparisons = 1'000;
 constexpr std::uint64_t kOperationsBetweenServerComparisons = 5'000;
 constexpr std::size_t kMaxOpenFiles = 6;

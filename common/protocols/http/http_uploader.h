@@ -37,7 +37,7 @@ class HttpUploader final : public Uploader {
   // set once
   const std::shared_ptr<HttpClient> client_;
   const HttpPaths paths_;
-  const std::string method_;  ///< for the root
+  const std::string method_;       ///< for the root
   const bool names_content_type_;  ///< the access data does not
 
   mutable std::mutex mutex_;

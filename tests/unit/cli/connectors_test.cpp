@@ -33,8 +33,8 @@ TEST(Connectors, OpenTheStoreWithoutReachingOut) {
 }
 
 TEST(Connectors, SayWhatThisVersionDoesNotServeYet) {
-  for (const std::string_view name : {"red-connector-http-json", "red-connector-http-archive",
-                                      "red-connector-http-mock-send"}) {
+  for (const std::string_view name :
+       {"red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send"}) {
     const Error error = error_of([&] { prepare(name, R"({"url": "http://h/"})"); });
     EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << name;
     EXPECT_EQ(error.message(), "this version does not serve this connector yet");

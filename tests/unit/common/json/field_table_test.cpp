@@ -97,9 +97,10 @@ TEST(FieldTable, RefusesAnEmptyTextAndAFraction) {
 }
 
 TEST(FieldTable, NamesAllKeysWhenNoneIsNear) {
-  EXPECT_EQ(problems_of(R"({"name":"n","zzzzzzzz":1})"),
-            "form is invalid: 1 problem\n"
-            "/zzzzzzzz: unknown key; the keys here are: name, color, flag, count, seconds, part, inner");
+  EXPECT_EQ(
+      problems_of(R"({"name":"n","zzzzzzzz":1})"),
+      "form is invalid: 1 problem\n"
+      "/zzzzzzzz: unknown key; the keys here are: name, color, flag, count, seconds, part, inner");
 }
 
 TEST(FieldTable, TakesTheLargestIntForALargerInteger) {
