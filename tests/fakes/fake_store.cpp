@@ -605,7 +605,7 @@ void FakeStore::upload_tree(const std::vector<FileToSend>& files,
     source->read_at(0, std::as_writable_bytes(std::span(content)));
     on_sent(static_cast<std::int64_t>(file.size));
     const std::lock_guard lock(core_->mutex);
-    core_->set(file.path, core_->new_file(std::move(content)));
+    core_->set(in_tree(file.path), core_->new_file(std::move(content)));
   }
 }
 

@@ -299,6 +299,8 @@ TEST_F(ReceiveDir, LeavesOnlyWholeFilesWhenItIsInterrupted) {
   const std::string access = connector_.keep_json({{"url", server.url("/data/")}});
   Process process(connector_.command({"receive-dir", access, target_}), directory_ / "log");
   ASSERT_TRUE(server.wait_for_stalled(1));
+  // A directory in which nothing has arrived goes away.
+  ASSERT_TRUE(eventually([this] { return std::filesystem::exists(target_ / "a"); }));
   process.signal(SIGTERM);
   ASSERT_TRUE(process.wait(std::chrono::seconds(5)));
   const FileTree left = received();

@@ -30,15 +30,13 @@ class AnswerCache {
   /// The answer to `key`, from `fetch` if it is not known; what that throws is not remembered.
   Answer get(const std::string& key, const RequestContext& context,
              const std::function<Value()>& fetch) {
-    if (Answer known = find_or_claim(key, context)) return known;
-    try {
-      Answer fresh = std::make_shared<const Value>(fetch());
-      store(key, fresh);
-      return fresh;
-    } catch (...) {
-      give_up(key);
-      throw;
-    }
+    return get_since(now() - lifetime_, key, context, fetch);
+  }
+
+  /// The same, but what is known already does not count.
+  Answer renew(const std::string& key, const RequestContext& context,
+               const std::function<Value()>& fetch) {
+    return get_since(now(), key, context, fetch);
   }
 
   /// Null if it is not known.
@@ -51,21 +49,32 @@ class AnswerCache {
  private:
   struct Entry {
     Answer answer;  ///< null while nobody has it
-    TimePoint asked{};
+    TimePoint came{};
     bool is_on_its_way = false;
   };
 
   static TimePoint now() { return std::chrono::steady_clock::now(); }
-  bool is_fresh(const Entry& entry) const {
-    return entry.answer && now() < entry.asked + lifetime_;
+  bool is_fresh(const Entry& entry) const { return entry.answer && now() < entry.came + lifetime_; }
+
+  Answer get_since(TimePoint since, const std::string& key, const RequestContext& context,
+                   const std::function<Value()>& fetch) {
+    if (Answer known = find_or_claim(since, key, context)) return known;
+    try {
+      Answer fresh = std::make_shared<const Value>(fetch());
+      store(key, fresh);
+      return fresh;
+    } catch (...) {
+      give_up(key);
+      throw;
+    }
   }
 
   /// Null: the caller has to fetch it.
-  Answer find_or_claim(const std::string& key, const RequestContext& context) {
+  Answer find_or_claim(TimePoint since, const std::string& key, const RequestContext& context) {
     std::unique_lock lock(mutex_);
     while (true) {
       Entry& entry = entries_[key];
-      if (is_fresh(entry)) return entry.answer;
+      if (entry.answer && entry.came >= since) return entry.answer;
       if (!entry.is_on_its_way) {
         entry.is_on_its_way = true;
         return nullptr;
@@ -111,7 +120,7 @@ class AnswerCache {
       auto oldest = entries_.end();
       for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
         if (entry->first == kept || !entry->second.answer || entry->second.is_on_its_way) continue;
-        if (oldest == entries_.end() || entry->second.asked < oldest->second.asked) oldest = entry;
+        if (oldest == entries_.end() || entry->second.came < oldest->second.came) oldest = entry;
       }
       if (oldest == entries_.end()) return;
       weight -= weight_of_(*oldest->second.answer);

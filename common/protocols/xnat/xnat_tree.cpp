@@ -257,14 +257,17 @@ std::vector<XnatResource> XnatTree::resources_of(const XnatPlace& place,
 
 std::shared_ptr<const XnatCatalog> XnatTree::catalog(const XnatPlace& place,
                                                      const RequestContext& context) {
-  return catalogs_.get(place.path, context, [&] {
+  const auto fetch = [&] {
     auto files = queries_.files(place.path, context);
     // An empty list is what XNAT says of a resource that does not exist, too.
     if (files.empty() && !place.is_proven) {
       finder_.resource(place.path.substr(0, place.path.rfind("/resources/")), context);
     }
     return XnatCatalog(std::move(files), "GET " + queries_.url(place.path).to_display());
-  });
+  };
+  // A resource that is listed is looked at; its directories are those of that moment.
+  return place.inside.is_root() ? catalogs_.renew(place.path, context, fetch)
+                                : catalogs_.get(place.path, context, fetch);
 }
 
 std::vector<Entry> XnatTree::files(const RemotePath& directory, const XnatPlace& place,
