@@ -73,6 +73,25 @@ Version version_of(const HttpResponseHead& head) {
   return version;
 }
 
+Entry file_entry(const RemotePath& path, const HttpResponseHead& head) {
+  const Version version = version_of(head);
+  Entry entry;
+  entry.name = path.name();
+  entry.size = version.size;
+  entry.modified = version.modified;
+  entry.modified_is_exact = version.modified.has_value();
+  entry.etag = version.etag;
+  entry.content_type = content_type_of(head);
+  return entry;
+}
+
+Entry directory_entry(const RemotePath& path) {
+  Entry entry;
+  entry.name = path.name();
+  entry.kind = EntryKind::Directory;
+  return entry;
+}
+
 std::string content_type_of(const HttpResponseHead& head) {
   return std::string(head.headers.find("Content-Type").value_or(""));
 }

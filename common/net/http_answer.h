@@ -28,6 +28,10 @@ std::optional<ContentRange> content_range_of(const HttpResponseHead& head);
 /// a range is in Content-Range.
 Version version_of(const HttpResponseHead& head);
 
+/// The file that an answer to GET or HEAD is about, as far as that tells.
+Entry file_entry(const RemotePath& path, const HttpResponseHead& head);
+Entry directory_entry(const RemotePath& path);
+
 /// Empty if not told.
 std::string content_type_of(const HttpResponseHead& head);
 

@@ -37,25 +37,11 @@ bool is_directory(const Url& asked, const HttpResponseHead& head, bool is_root) 
   return is_root || answered.path.ends_with(name);
 }
 
-Entry directory_entry(const RemotePath& path) {
-  Entry entry;
-  entry.name = path.name();
-  entry.kind = EntryKind::Directory;
-  return entry;
-}
-
-Entry file_entry(const RemotePath& path, const HttpResponseHead& head) {
-  const Version version = version_of(head);
-  Entry entry;
-  entry.name = path.name();
-  entry.size = version.size;
-  entry.modified = version.modified;
-  entry.modified_is_exact = version.modified.has_value();
-  entry.etag = version.etag;
-  entry.content_type = content_type_of(head);
+Entry told_by(const RemotePath& path, const HttpResponseHead& head) {
+  Entry entry = file_entry(path, head);
   // Programs that make their answers on the fly often say 0 to a HEAD; servers of files say with it
   // which version is empty.
-  if (entry.size == 0U && !version.is_validator()) entry.size.reset();
+  if (entry.size == 0U && !entry.version().is_validator()) entry.size.reset();
   return entry;
 }
 
@@ -77,7 +63,7 @@ std::optional<Entry> HttpStore::stat(const RemotePath& path, const RequestContex
   if (!is_success(head) && !(shows_directory && head.status == 403)) {
     throw error_for_status(head, "HEAD", url.to_display());
   }
-  return shows_directory ? directory_entry(path) : file_entry(path, head);
+  return shows_directory ? directory_entry(path) : told_by(path, head);
 }
 
 HttpResponseHead HttpStore::fetch_head(const Url& url, const RequestContext& context) {

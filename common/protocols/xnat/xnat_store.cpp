@@ -28,25 +28,6 @@ std::size_t archives_at_a_time(const HttpClientOptions& client) {
   return static_cast<std::size_t>(std::max(std::min(half, for_large - 1), 0));
 }
 
-Entry directory_entry(const RemotePath& path) {
-  Entry entry;
-  entry.name = path.name();
-  entry.kind = EntryKind::Directory;
-  return entry;
-}
-
-Entry file_entry(const RemotePath& path, const HttpResponseHead& head) {
-  const Version version = version_of(head);
-  Entry entry;
-  entry.name = path.name();
-  entry.size = version.size;
-  entry.modified = version.modified;
-  entry.modified_is_exact = version.modified.has_value();
-  entry.etag = version.etag;
-  entry.content_type = content_type_of(head);
-  return entry;
-}
-
 /// What the access data names, for people, before anything is asked.
 std::string named_path(const XnatAccess& access) {
   std::string path = project_path(access.project);
