@@ -1043,7 +1043,7 @@ class SshWriteToAFullServer : public SshMountFixture {
 
 TEST_F(SshWriteToAFullServer, AFullDiskIsReportedByWriteFsyncOrClose) {
   EXPECT_EQ(put(mount_ / "fits", random_bytes(500'000)), 0);
-  EXPECT_NE(put(mount_ / "too big", random_bytes(8'000'000)), 0);
+  EXPECT_EQ(put(mount_ / "too big", random_bytes(8'000'000)), ENOSPC);
   // Without fsync it is close that tells.
   FileDescriptor file = open_file(mount_ / "again", O_WRONLY | O_CREAT);
   if (file) {

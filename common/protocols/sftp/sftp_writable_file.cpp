@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -82,8 +83,9 @@ SftpAttributes to_sftp_attributes(const FileChange& change, const SftpAttributes
 SftpWritableFile::SftpWritableFile(std::shared_ptr<SftpClient> client, std::string path,
                                    std::uint32_t flags, std::shared_ptr<SftpHandle> handle,
                                    std::optional<FileTime> made)
-    : path_(path),
-      handles_(std::make_shared<SftpHandles>(std::move(client), std::move(path), flags)),
+    : client_(std::move(client)),
+      path_(path),
+      handles_(std::make_shared<SftpHandles>(client_, std::move(path), flags)),
       accessed_(made) {
   handles_->add(std::move(handle));
 }
@@ -91,11 +93,30 @@ SftpWritableFile::SftpWritableFile(std::shared_ptr<SftpClient> client, std::stri
 void SftpWritableFile::write(std::uint64_t offset, std::span<const std::byte> bytes,
                              std::shared_ptr<const void> owner, const RequestContext& context,
                              Done done) {
-  handles_->use_best(context, [=, owner = std::move(owner), done = std::move(done)](
+  auto explained = [self = shared_from_this(), count = bytes.size(), context,
+                    done = std::move(done)](const Error* error) {
+    if (error == nullptr || error->kind() != ErrorKind::Remote) return done(error);
+    self->explain(*error, count, context, done);
+  };
+  handles_->use_best(context, [=, owner = std::move(owner), done = std::move(explained)](
                                   const Error* error, const std::shared_ptr<SftpHandle>& handle) {
     if (error != nullptr) return done(error);
     handle->write(offset, {bytes, owner}, context, done);
   });
+}
+
+/// "Failure" is all that OpenSSH says of a full disk.
+void SftpWritableFile::explain(const Error& error, std::size_t bytes, const RequestContext& context,
+                               Done done) {
+  client_->file_system(path_, context,
+                       [path = path_, error, bytes, done = std::move(done)](
+                           const Error* failure, const SftpFileSystem& space) {
+                         const std::uint64_t left = space.blocks_available * space.fragment_size;
+                         if (failure != nullptr || left >= bytes) return done(&error);
+                         const Error full =
+                             Error::local_io(ENOSPC, "writing " + path + " on the server");
+                         done(&full);
+                       });
 }
 
 /// ProFTPD reads no further than the file reached when it was opened.

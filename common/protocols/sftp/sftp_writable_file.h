@@ -32,10 +32,12 @@ class SftpWritableFile final : public WritableFile,
   void close(const RequestContext& context, Done done) override;
 
  private:
+  void explain(const Error& error, std::size_t bytes, const RequestContext& context, Done done);
   void read_once(ByteRange range, const RequestContext& context, ReadDone done);
   std::optional<SftpAttributes> attributes_without_asking(const FileChange& change);
 
   // set once
+  const std::shared_ptr<SftpClient> client_;
   const std::string path_;
   const std::shared_ptr<SftpHandles> handles_;
 
