@@ -99,6 +99,8 @@ class CachedFile::Fetch final : public ReadSink {
     const bool is_all_we_want =
         run_.first == 0 && answer.version.size && *answer.version.size <= range_.end;
     if (!answer.is_range && !is_all_we_want) return divert(answer);
+    // Of what nobody has seen yet, another beginning may take the place.
+    if (answer.offset == range_.begin && done_ == run_.first) next_ = range_.begin;
     return answer.offset == next_;
   }
 

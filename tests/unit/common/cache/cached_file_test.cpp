@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "common/remote/retry.h"
 #include "tests/fakes/fake_store.h"
 
 namespace red {
@@ -179,6 +180,29 @@ TEST_F(CachedFileTest, StalledReadEndsAtItsDeadlineAndWhatTheKernelAsksAgainAtOn
   EXPECT_EQ(again.first.wait_for(std::chrono::seconds(0)), std::future_status::ready);
   stop.request_stop();
   store.release_reads();
+}
+
+TEST_F(CachedFileTest, ABlockThatNobodyHasSeenMayBeginAgainAfterABreak) {
+  const std::string content = random_text(3000);
+  auto owned = std::make_unique<FakeStore>();
+  FakeStore& server = *owned;
+  server.set_file("f", content);
+  server.tell_validators(false);
+  server.answer_reads_with([](const FakeRead& read) {
+    FakeAnswer answer;
+    if (read.number <= 3) answer.break_after = 1000;
+    return answer;
+  });
+  using std::chrono::milliseconds;
+  const auto retrying = with_retries(
+      std::move(owned),
+      {100, milliseconds(8000), milliseconds(10'000), milliseconds(2), milliseconds(2)}, timer);
+  const auto file = std::make_shared<CachedFile>(
+      retrying->open(RemotePath{}.child("f"), Version{{}, {}, content.size()}), 1, content.size(),
+      CachedFile::Environment{cache, timer, std::chrono::seconds(30), true, stop.get_token()},
+      CachedFile::Listener{[](const ReadAnswer&) {}, [](const Error&) {}});
+  EXPECT_EQ(read(file, {0, content.size()}).bytes, content);
+  EXPECT_EQ(server.reads().size(), 4U) << "a try after the other, with pauses between them";
 }
 
 TEST_F(CachedFileTest, AbandonedReadCompletesAtOnce) {
