@@ -327,6 +327,12 @@ bool EditedFile::has_sent_all() {
          std::ranges::all_of(in_flight_, [](const auto& piece) { return piece->tries == 0; });
 }
 
+void EditedFile::filled_to(std::uint64_t end) {
+  const std::lock_guard lock(mutex_);
+  size_ = std::max(size_, end);
+  modified_ = wall_clock();
+}
+
 void EditedFile::adopt(const FileChange& change) {
   const std::lock_guard lock(mutex_);
   if (change.size) {

@@ -66,6 +66,8 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
   FileTime modified() const;
   /// What was changed by the file's name.
   void adopt(const FileChange& change);
+  /// Bytes up to there have been put into the file on the server.
+  void filled_to(std::uint64_t end);
   /// See WritableFile::forget_name().
   void forget_name() { file_->forget_name(); }
   /// The mount ends: what has not been sent is told as lost, once.

@@ -138,6 +138,9 @@ class FuseSession::Impl {
                        off_t offset, fuse_file_info* info);
   static void on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info);
   static void on_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info* info);
+  static void on_copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset,
+                                 fuse_file_info*, fuse_ino_t to, off_t to_offset, fuse_file_info*,
+                                 std::size_t length, int);
   static void on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*);
   static void on_statfs(fuse_req_t request, fuse_ino_t);
   static void on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t size);
@@ -442,6 +445,7 @@ fuse_lowlevel_ops FuseSession::Impl::operations() const {
     table.flush = on_flush;
     table.fsync = on_fsync;
     table.fsyncdir = on_fsyncdir;
+    table.copy_file_range = on_copy_file_range;
   }
   table.statfs = on_statfs;
   table.getxattr = on_getxattr;
@@ -747,6 +751,25 @@ void FuseSession::Impl::on_write(fuse_req_t request, fuse_ino_t, const char* byt
                 });
   // What waits for room ends when the server has taken or lost what is before it.
   pending->watch(std::nullopt, nullptr);
+}
+
+void FuseSession::Impl::on_copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset,
+                                           fuse_file_info*, fuse_ino_t to, off_t to_offset,
+                                           fuse_file_info*, std::size_t length, int) {
+  serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
+    const auto begin = static_cast<std::uint64_t>(from_offset);
+    self.tree_.copy(from, {begin, begin + length}, to, static_cast<std::uint64_t>(to_offset),
+                    [pending](const Error* error, std::uint64_t bytes) {
+                      if (error != nullptr) {
+                        // Then the kernel copies by reading and writing, from now on.
+                        const bool cannot = error->kind() == ErrorKind::Unsupported;
+                        pending->answer_error(cannot ? ENOSYS : errno_of(*error));
+                      } else if (pending->claim()) {
+                        fuse_reply_write(pending->get(), bytes);
+                        pending->answered();
+                      }
+                    });
+  });
 }
 
 /// close(2) of one of the descriptors that a handle has.

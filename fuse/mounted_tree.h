@@ -59,6 +59,7 @@ class MountedTree {
       std::function<void(const Error* error, std::shared_ptr<DirectoryListing> listing)>;
   using TextReply = std::function<void(const Error* error, const std::string& text)>;
   using Done = std::function<void(const Error* error)>;
+  using CopyReply = std::function<void(const Error* error, std::uint64_t bytes)>;
   using SpaceReply = std::function<void(const Error* error, const FileSystemSpace& space)>;
   struct Opened {
     std::shared_ptr<OpenFile> file;
@@ -125,6 +126,8 @@ class MountedTree {
   void rename(NodeId directory, const std::string& name, NodeId new_directory,
               const std::string& new_name, bool replace, Done reply);
   void change(NodeId node, const FileChange& change, AttributesReply reply);
+  /// Error{Unsupported} where the server cannot; fewer bytes than asked are no error.
+  void copy(NodeId from, ByteRange range, NodeId to, std::uint64_t offset, CopyReply reply);
   void space(SpaceReply reply);
   bool is_writable() const { return options_.writable; }
 

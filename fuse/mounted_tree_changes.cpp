@@ -607,6 +607,47 @@ void MountedTree::change(NodeId id, const FileChange& change, AttributesReply re
       });
 }
 
+void MountedTree::copy(NodeId from, ByteRange range, NodeId to, std::uint64_t offset,
+                       CopyReply reply) {
+  RemotePath source;
+  RemotePath target;
+  std::shared_ptr<EditedFile> read;
+  std::shared_ptr<EditedFile> written;
+  {
+    const std::lock_guard lock(mutex_);
+    const Node& source_node = node_at(from);
+    const Node& target_node = node_at(to);
+    if (source_node.is_unlinked || target_node.is_unlinked) {
+      throw Error::local_io(EOPNOTSUPP, "copying a file that has lost its name");
+    }
+    source = live_path_of(from);
+    target = live_path_of(to);
+    read = being_written(source_node);
+    written = being_written(target_node);
+    if (!written) throw Error::local_io(EBADF, target_node.name);
+  }
+  auto make = [this, source, range, target, offset, written,
+               reply = std::move(reply)](const Error* error) {
+    if (error != nullptr) return reply(error, 0);
+    const auto copied = std::make_shared<std::uint64_t>(0);
+    run_change(
+        target,
+        [copied, written, offset, reply](const Error* failure) {
+          if (*copied > 0) written->filled_to(offset + *copied);
+          reply(failure, *copied);
+        },
+        [this, source, range, target, offset, copied] {
+          *copied =
+              store_->editor()->copy(source, range, target, offset, context(Priority::Demand));
+        });
+  };
+  // Both as they have been written so far.
+  written->flush([read, make = std::move(make)](const Error* error) {
+    if (error != nullptr || !read) return make(error);
+    read->flush(make);
+  });
+}
+
 void MountedTree::space(SpaceReply reply) {
   const auto space = std::make_shared<FileSystemSpace>();
   run_change(

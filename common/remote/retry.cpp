@@ -337,6 +337,11 @@ class RetryingEditor final : public TreeEditor {
     once(ErrorKind::AlreadyExists, context,
          [&] { editor_.make_hard_link(existing, path, context); });
   }
+  std::uint64_t copy(const RemotePath& from, ByteRange range, const RemotePath& to,
+                     std::uint64_t offset, const RequestContext& context) override {
+    return try_repeatedly(policy_, context,
+                          [&] { return editor_.copy(from, range, to, offset, context); });
+  }
   FileSystemSpace space(const RequestContext& context) override {
     return try_repeatedly(policy_, context, [&] { return editor_.space(context); });
   }

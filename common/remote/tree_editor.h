@@ -112,6 +112,11 @@ class TreeEditor {
                             const RequestContext& context) = 0;
   virtual void make_hard_link(const RemotePath& existing, const RemotePath& path,
                               const RequestContext& context) = 0;
+  /// Copies bytes of one file into another, on the server and without any of them coming here.
+  /// Returns how many: fewer than asked at the end of the file, or when they are many. Error
+  /// {Unsupported} where the server cannot.
+  virtual std::uint64_t copy(const RemotePath& from, ByteRange range, const RemotePath& to,
+                             std::uint64_t offset, const RequestContext& context) = 0;
   /// Error{Unsupported} where the server does not tell.
   virtual FileSystemSpace space(const RequestContext& context) = 0;
 };

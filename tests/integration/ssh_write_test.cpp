@@ -725,6 +725,42 @@ TEST_P(SshWriteTo, WhatIsAddedByTruncatingReadsAsZeros) {
   EXPECT_TRUE(added.bytes == std::string(1000, '\0'));
 }
 
+TEST_F(SshWrite, CopiesAreMadeOnTheServer) {
+  const std::string content = random_bytes(20'000'000);
+  serve({{"file", content}});
+  Relay relay(server_.port());
+  ASSERT_THAT(mount(through(relay)), Succeeded()) << server_.log();
+  const FileDescriptor source = open_file(mount_ / "file", O_RDONLY);
+  const FileDescriptor target = open_file(mount_ / "copy", O_RDWR | O_CREAT);
+  EXPECT_EQ(write_all(target.get(), "head"), 0);
+  off_t from = 0;
+  off_t to = 4;
+  ssize_t copied = 0;
+  do {
+    copied = ::copy_file_range(source.get(), &from, target.get(), &to, content.size(), 0);
+  } while (copied > 0);
+  EXPECT_EQ(copied, 0) << std::strerror(errno);
+  EXPECT_EQ(size_of(target.get()), static_cast<off_t>(content.size() + 4));
+  EXPECT_LT(relay.bytes_to_client() + relay.bytes_to_server(), 1'000'000u);
+  EXPECT_TRUE(on_server("copy") == "head" + content);
+  EXPECT_TRUE(read_file(mount_ / "copy") == "head" + content);
+}
+
+TEST_P(SshWriteTo, CopiesAreMadeBesideWritesAndOfWhatWasJustWritten) {
+  ASSERT_THAT(mount_with(), Succeeded()) << server_->log();
+  const std::string content = random_bytes(300'000);
+  const FileDescriptor source = open_file(mount_ / "file", O_RDWR | O_CREAT);
+  EXPECT_EQ(write_all(source.get(), content), 0);
+  const FileDescriptor target = open_file(mount_ / "copy", O_RDWR | O_CREAT);
+  EXPECT_EQ(write_all(target.get(), "to be replaced"), 0);
+  off_t from = 100'000;
+  off_t to = 0;
+  while (::copy_file_range(source.get(), &from, target.get(), &to, 300'000, 0) > 0) {
+  }
+  EXPECT_EQ(write_all(target.get(), "end", 200'000), 0);
+  EXPECT_TRUE(read_file(mount_ / "copy") == content.substr(100'000) + "end");
+}
+
 TEST_F(SshWrite, ALongNameIsToldToBeOne) {
   ASSERT_THAT(mount_with(), Succeeded()) << server_.log();
   const std::string name = mount_ / std::string(256, 'x');

@@ -250,6 +250,12 @@ void SftpHandle::copy_to(const SftpHandle& target, std::uint64_t offset, std::ui
   connection_->ask(std::move(request), context, status_only(std::move(done)));
 }
 
+void SftpHandle::copy_to(const SftpHandle& target, std::uint64_t offset, std::uint64_t length,
+                         std::uint64_t target_offset, const RequestContext& context) {
+  wait_for_end(
+      [&](auto done) { copy_to(target, offset, length, target_offset, context, std::move(done)); });
+}
+
 void SftpHandle::read_directory(const RequestContext& context,
                                 SftpReplied<std::vector<SftpName>> done) {
   const std::string what = "list " + path_;

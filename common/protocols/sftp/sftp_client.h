@@ -103,6 +103,8 @@ class SftpHandle {
   SftpAttributes stat(const RequestContext& context);
   void set_attributes(const SftpAttributes& attributes, const RequestContext& context);
   void sync(const RequestContext& context);
+  void copy_to(const SftpHandle& target, std::uint64_t offset, std::uint64_t length,
+               std::uint64_t target_offset, const RequestContext& context);
   void write(std::uint64_t offset, SftpBytes bytes, const RequestContext& context);
   void close(const RequestContext& context);
 

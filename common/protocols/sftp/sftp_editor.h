@@ -29,6 +29,8 @@ class SftpEditor final : public TreeEditor {
                     const RequestContext& context) override;
   void make_hard_link(const RemotePath& existing, const RemotePath& path,
                       const RequestContext& context) override;
+  std::uint64_t copy(const RemotePath& from, ByteRange range, const RemotePath& to,
+                     std::uint64_t offset, const RequestContext& context) override;
   FileSystemSpace space(const RequestContext& context) override;
 
  private:
