@@ -65,6 +65,26 @@ Url named_url(const XnatAccess& access) {
   return url;
 }
 
+/// Whoever waits for a file's place is told something, even if nobody gets to look for it.
+class LocationPromise {
+ public:
+  LocationPromise(std::string path, XnatFile::Located located)
+      : path_(std::move(path)), located_(std::move(located)) {}
+  ~LocationPromise() {
+    const Error error(ErrorKind::Cancelled, path_ + ": the session has ended");
+    if (located_) located_(&error, {});
+  }
+  LocationPromise(const LocationPromise&) = delete;
+  LocationPromise& operator=(const LocationPromise&) = delete;
+
+  /// Once.
+  void keep(const Error* error, const Url& url) { std::exchange(located_, nullptr)(error, url); }
+
+ private:
+  const std::string path_;
+  XnatFile::Located located_;
+};
+
 }  // namespace
 
 std::string location_of(const XnatAccess& access) { return named_url(access).to_display(); }
@@ -148,20 +168,17 @@ XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {
     };
   }
   return [parts = parts_, path](const RequestContext& context, const XnatFile::Located& located) {
-    const bool is_accepted =
-        parts->locators.submit(Priority::Demand, [parts, path, context, located] {
-          std::optional<Error> error;
-          Url url;
-          try {
-            url = parts->url_of(parts->tree.find(path, context));
-          } catch (...) {
-            error = current_exception_as_error();
-          }
-          located(error ? &*error : nullptr, url);
-        });
-    if (is_accepted) return;
-    const Error error(ErrorKind::Cancelled, path.text() + ": the session has ended");
-    located(&error, {});
+    const auto promise = std::make_shared<LocationPromise>(path.text(), located);
+    parts->locators.submit(Priority::Demand, [parts, path, context, promise] {
+      std::optional<Error> error;
+      Url url;
+      try {
+        url = parts->url_of(parts->tree.find(path, context));
+      } catch (...) {
+        error = current_exception_as_error();
+      }
+      promise->keep(error ? &*error : nullptr, url);
+    });
   };
 }
 
