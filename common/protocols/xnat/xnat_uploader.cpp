@@ -189,9 +189,28 @@ XnatCatalog XnatUploader::catalog(const std::string& resource,
   return {queries_.files(resource, context), "GET " + queries_.url(resource).to_display()};
 }
 
+/// XNAT's catalogs take a file and a directory of the same name, and are of no use afterwards.
+void XnatUploader::refuse_misplaced(const XnatCatalog& catalog,
+                                    const std::vector<FileToSend>& files) {
+  std::vector<std::string> misplaced;
+  for (const FileToSend& file : files) {
+    if (catalog.find_directory(file.path) != nullptr) {
+      misplaced.push_back(file.path.text() + ": is a directory there");
+    }
+    for (RemotePath above = file.path.parent(); !above.is_root(); above = above.parent()) {
+      if (catalog.find_file(above) == nullptr) continue;
+      misplaced.push_back(file.path.text() + ": " + above.text() + " is a file there");
+    }
+  }
+  if (misplaced.empty()) return;
+  throw Error(ErrorKind::AlreadyExists,
+              join_lines("the resource has no place for these files", misplaced));
+}
+
 /// What our own earlier attempt has left is not somebody else's.
 void XnatUploader::refuse_existing(const XnatCatalog& catalog,
                                    const std::vector<FileToSend>& files) const {
+  refuse_misplaced(catalog, files);
   if (access_.overwrites) return;
   std::vector<std::string> existing;
   for (const FileToSend& file : files) {
