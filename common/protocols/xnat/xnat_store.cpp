@@ -1,6 +1,7 @@
 #include "common/protocols/xnat/xnat_store.h"
 
 #include <algorithm>
+#include <stop_token>
 #include <utility>
 
 #include "common/net/http_answer.h"
@@ -99,6 +100,16 @@ struct XnatStore::Parts {
         uploader(access, queries, finder),
         packed(std::make_shared<PackedReads>(queries, archives_at_a_time(access.client))) {}
 
+  /// Blocks until `context` ends, or the store.
+  Url find_url(const RemotePath& path, RequestContext context) {
+    std::stop_source either;
+    const auto stop = [&either] { either.request_stop(); };
+    const std::stop_callback on_stop(context.stop, stop);
+    const std::stop_callback on_end(ending.get_token(), stop);
+    context.stop = either.get_token();
+    return url_of(tree.find(path, context));
+  }
+
   Url url_of(const XnatPlace& place) const {
     return queries.url(place.kind == XnatPlace::Kind::Files && !place.inside.is_root()
                            ? file_path(place.path, place.inside)
@@ -112,6 +123,7 @@ struct XnatStore::Parts {
   XnatTree tree;
   XnatUploader uploader;
   const std::shared_ptr<PackedReads> packed;
+  std::stop_source ending;
   WorkerPool locators{kLocatingThreads};  // last: its threads use all of the above
 };
 
@@ -119,6 +131,7 @@ XnatStore::XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client, Purp
     : purpose_(purpose), parts_(std::make_shared<Parts>(std::move(access), std::move(client))) {}
 
 XnatStore::~XnatStore() {
+  parts_->ending.request_stop();
   parts_->locators.stop();
   parts_->packed->stop();
   parts_->session->end();
@@ -173,7 +186,7 @@ XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {
       std::optional<Error> error;
       Url url;
       try {
-        url = parts->url_of(parts->tree.find(path, context));
+        url = parts->find_url(path, context);
       } catch (...) {
         error = current_exception_as_error();
       }
