@@ -6,6 +6,7 @@
 #include "tests/conformance/remote_store_conformance.h"
 #include "tests/fakes/path_of.h"
 #include "tests/support/file_tree.h"
+#include "tests/support/waiting.h"
 
 namespace red::testing {
 namespace {
@@ -193,18 +194,24 @@ TEST_P(RemoteStoreConformance, AFileOutlivesItsStore) {
 
 TEST_P(RemoteStoreConformance, AReadThatIsUnderWayEndsWhateverBecomesOfItsStore) {
   put("file", std::string(kLong, 'x'));
-  Sink sink;
-  {
-    const Stall stall(server());
-    const auto opened = open_another(Purpose::MountDir);
-    const auto file = opened->open(path("file"), {});
-    sink = start_read(*file, {});
-  }
-  ASSERT_TRUE(sink->wait()) << "neither bytes nor an error";
-  if (sink->error()) {
-    EXPECT_THAT(sink->error()->kind(), AnyOf(ErrorKind::Cancelled, ErrorKind::Network));
-  } else {
-    EXPECT_EQ(sink->bytes().size(), kLong);
+  for (const bool has_reached_out : {false, true}) {
+    const TimePoint start = std::chrono::steady_clock::now();
+    Sink sink;
+    {
+      const Stall stall(server());
+      const int contacts = server().contacts();
+      const auto opened = open_another(Purpose::MountDir);
+      const auto file = opened->open(path("file"), {});
+      sink = start_read(*file, {});
+      EXPECT_TRUE(!has_reached_out || eventually([&] { return server().contacts() > contacts; }));
+    }
+    ASSERT_TRUE(sink->wait()) << "neither bytes nor an error";
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 15s);
+    if (sink->error()) {
+      EXPECT_THAT(sink->error()->kind(), AnyOf(ErrorKind::Cancelled, ErrorKind::Network));
+    } else {
+      EXPECT_EQ(sink->bytes().size(), kLong);
+    }
   }
 }
 
