@@ -76,7 +76,7 @@ class RemoteStoreConformance : public ::testing::TestWithParam<StartServer> {
   void put(std::string_view name, std::string_view content) {
     server_->put_file(on_server(name), content);
   }
-  /// Empty, where there are such.
+  /// An empty one, where the server keeps such.
   void put_directory(std::string_view name) {
     server_->put_directory(on_server(name));
     if (!server_->keeps_directories()) put(std::string(name) + "/file", "");
@@ -93,7 +93,7 @@ class RemoteStoreConformance : public ::testing::TestWithParam<StartServer> {
   }
   /// With the root of store().
   std::unique_ptr<RemoteStore> open_another(Purpose purpose) { return server_->open("", purpose); }
-  /// Store() may show from now on what has changed behind its back.
+  /// From now on store() shows what has changed behind its back.
   void look_again() {
     if (!server_->looks_at_every_listing()) store_->list({}, soon());
   }

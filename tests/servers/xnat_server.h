@@ -128,6 +128,7 @@ class XnatServer : public ServerProcess {
                  int seed = 0);
   static std::string generated_name(std::string_view name, int number);
   static std::string generated_content(int seed, std::size_t size);
+  /// The time of a file.
   void set_modified(std::string_view resource, std::string_view name,
                     std::chrono::sys_seconds modified);
   /// The file of that name, or all below the directory.
