@@ -32,8 +32,9 @@ class ConformanceServer {
   /// In a directory, sorted.
   virtual std::vector<std::string> names_in(const std::string& directory) const = 0;
 
-  /// A store as the program makes it, whose root is `path`; for MountDir one that may change
-  /// things, where there is such a choice.
+  /// A store as the program makes it, whose root is `path`: the top, a file, or any directory
+  /// where opens_any_directory(). For MountDir one that may change things, where there is such a
+  /// choice.
   virtual std::unique_ptr<RemoteStore> open(const std::string& path, Purpose purpose) = 0;
   /// Grows when a store reaches out that has not done so before.
   virtual int contacts() const = 0;
@@ -49,18 +50,33 @@ class ConformanceServer {
   /// Whether something of that name can be asked for and sent.
   virtual bool serves(std::string_view) const { return true; }
 
+  // --- What stores are opened at, and how they look at it
+  /// Else no access data names a directory below the top.
+  virtual bool opens_any_directory() const { return true; }
+  /// Else a store looks again when its top is listed, and knows until then what it has seen.
+  virtual bool looks_at_every_listing() const { return true; }
+
   // --- What is told of entries
   virtual bool has_permissions() const { return true; }
+  /// Else only stat tells them.
+  virtual bool lists_times() const { return true; }
   /// Else to the minute.
   virtual bool lists_times_to_the_second() const { return true; }
   /// Else stat leaves the size of an empty file open.
   virtual bool tells_empty_sizes() const { return true; }
 
-  // --- Directories and files in each other's place
+  // --- Directories
+  /// Else they are but parts of their files' names: none is empty, make_directory makes none, and
+  /// whoever takes one for a file finds none.
+  virtual bool keeps_directories() const { return true; }
   /// Else the page of a directory is a file like any other.
   virtual bool tells_directories_from_files() const { return true; }
   /// Else make_directory takes a file in its place, or in that of its parent, for a directory.
   virtual bool tells_files_in_the_way() const { return true; }
+
+  // --- Reading
+  /// Else a range that begins behind the end gets no answer, and one that reaches over it fails.
+  virtual bool ends_ranges_with_the_file() const { return true; }
 
   // --- Sending
   virtual bool takes_uploads() const { return true; }
@@ -68,6 +84,8 @@ class ConformanceServer {
   virtual bool makes_parents_of_uploads() const { return false; }
   /// Permission bits and times travel with an upload.
   virtual bool keeps_attributes() const { return true; }
+  /// What was there is gone only when all of an upload has come; else as soon as it begins.
+  virtual bool keeps_the_old_until_the_end() const { return true; }
   /// A root whose parents are missing is made with them.
   virtual bool makes_parents_of_roots() const { return true; }
 

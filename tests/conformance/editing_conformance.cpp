@@ -185,8 +185,8 @@ TEST_P(TreeEditorConformance, CallsOnAnOpenFileEndWhenStoppedOrLate) {
 
 TEST_P(TreeEditorConformance, AStalledServerHoldsNoCallBeyondItsDeadlineOrStop) {
   put("file", "content");
-  const auto opened = open("", Purpose::MountDir);
-  const auto file = opened->editor()->open_for_writing(path_of("file"), kExisting, soon());
+  const auto opened = open_another(Purpose::MountDir);
+  const auto file = opened->editor()->open_for_writing(path("file"), kExisting, soon());
   const auto bytes = std::make_shared<std::string>("text");
   for (const bool is_open : {true, false}) {
     if (!is_open) close(*file);

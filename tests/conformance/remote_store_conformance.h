@@ -57,7 +57,8 @@ class Completion {
 /// What every RemoteStore promises, tested against the headers of common/remote alone. A protocol
 /// takes part by a ConformanceServer and a line for each suite that it is to pass:
 ///   INSTANTIATE_TEST_SUITE_P(Name, RemoteStoreConformance, ::testing::Values(start<Server>));
-/// One server and one store serve a whole suite; each test has a directory of its own.
+/// One server serves a whole suite, and one store where it looks_at_every_listing(); each test has
+/// a directory of its own.
 class RemoteStoreConformance : public ::testing::TestWithParam<StartServer> {
  protected:
   static void TearDownTestSuite();
@@ -75,14 +76,26 @@ class RemoteStoreConformance : public ::testing::TestWithParam<StartServer> {
   void put(std::string_view name, std::string_view content) {
     server_->put_file(on_server(name), content);
   }
+  /// An empty one, where the server keeps such.
+  void put_directory(std::string_view name) {
+    server_->put_directory(on_server(name));
+    if (!server_->keeps_directories()) put(std::string(name) + "/file", "");
+  }
   std::optional<std::string> content_of(std::string_view name) const {
     return server_->content_of(on_server(name));
   }
   std::vector<std::string> names_in(std::string_view name = "") const {
     return server_->names_in(on_server(name));
   }
+  /// At `name`.
   std::unique_ptr<RemoteStore> open(std::string_view name, Purpose purpose) {
     return server_->open(on_server(name), purpose);
+  }
+  /// With the root of store().
+  std::unique_ptr<RemoteStore> open_another(Purpose purpose) { return server_->open("", purpose); }
+  /// From now on store() shows what has changed behind its back.
+  void look_again() {
+    if (!server_->looks_at_every_listing()) store_->list({}, soon());
   }
 
   static RequestContext soon() { return RequestContext::within(std::chrono::seconds(30)); }

@@ -7,9 +7,6 @@
 #include <cerrno>
 #include <system_error>
 
-#include "cli/connectors.h"
-#include "common/json/json_document.h"
-#include "common/remote/retry.h"
 #include "tests/support/file_tree.h"
 
 namespace red::testing {
@@ -27,9 +24,9 @@ timespec to_timespec(FileTime time) {
 }  // namespace
 
 ServedDirectory::ServedDirectory(const ServerProcess& server, std::optional<uid_t> owner)
-    : root_(server.root()),
-      owner_(::geteuid() == 0 ? owner : std::nullopt),
-      relay_(server.port()) {}
+    : RelayedServer(server.port()),
+      root_(server.root()),
+      owner_(::geteuid() == 0 ? owner : std::nullopt) {}
 
 void ServedDirectory::put_file(const std::string& path, std::string_view content) {
   put_directory(std::filesystem::path(path).parent_path());
@@ -66,12 +63,6 @@ std::optional<std::string> ServedDirectory::content_of(const std::string& path) 
 
 std::vector<std::string> ServedDirectory::names_in(const std::string& directory) const {
   return testing::names_in(root_ / directory);
-}
-
-std::unique_ptr<RemoteStore> ServedDirectory::open(const std::string& path, Purpose purpose) {
-  const Remote remote = prepare_remote(
-      "red-connector", parse_json(access_to(path, purpose), "access data"), purpose, {});
-  return with_retries(remote.open(), RetryPolicy::for_commands(), timer_);
 }
 
 }  // namespace red::testing

@@ -226,15 +226,27 @@ std::string XnatServer::generated_content(int seed, std::size_t size) {
   return cut_from_pattern(static_cast<std::size_t>(seed) * 10007 % pattern().size(), size);
 }
 
+void XnatServer::set_modified(std::string_view resource, std::string_view name,
+                              std::chrono::sys_seconds modified) {
+  const Json arguments = {
+      {"resource", resource}, {"name", name}, {"modified", modified.time_since_epoch().count()}};
+  control("set_modified", arguments.dump());
+}
+
+void XnatServer::remove_files(std::string_view resource, std::string_view name) {
+  control("remove_files", Json{{"resource", resource}, {"name", name}}.dump());
+}
+
 void XnatServer::remove(std::string_view path) { control("remove", Json{{"path", path}}.dump()); }
 
 void XnatServer::share(std::string_view path, std::string_view project, std::string_view label) {
   control("share", Json{{"path", path}, {"project", project}, {"label", label}}.dump());
 }
 
-FileTree XnatServer::files(std::string_view resource) const {
+FileTree XnatServer::files(std::string_view resource, std::string_view prefix) const {
   FileTree tree;
-  const Json answer = Json::parse(control("files", Json{{"resource", resource}}.dump()));
+  const Json arguments = {{"resource", resource}, {"prefix", prefix}};
+  const Json answer = Json::parse(control("files", arguments.dump()));
   for (const Json& file : answer.at("files")) {
     tree[file.at("name")] = file.contains("path")
                                 ? read_file(file.at("path").get<std::string>())

@@ -128,12 +128,17 @@ class XnatServer : public ServerProcess {
                  int seed = 0);
   static std::string generated_name(std::string_view name, int number);
   static std::string generated_content(int seed, std::size_t size);
+  /// The time of a file.
+  void set_modified(std::string_view resource, std::string_view name,
+                    std::chrono::sys_seconds modified);
+  /// The file of that name, or all below the directory.
+  void remove_files(std::string_view resource, std::string_view name);
   void remove(std::string_view path);
   /// Makes the subject or experiment at `path` visible in another project as well.
   void share(std::string_view path, std::string_view project, std::string_view label);
 
-  /// The files of a resource as its catalog has them.
-  FileTree files(std::string_view resource) const;
+  /// The files of a resource as its catalog has them; those whose names begin with `prefix`.
+  FileTree files(std::string_view resource, std::string_view prefix = "") const;
   /// The objects and resources directly below `path` ("" is the site), as segments of a path.
   std::vector<std::string> children(std::string_view path) const;
 

@@ -1,6 +1,7 @@
 #include "common/protocols/xnat/xnat_store.h"
 
 #include <algorithm>
+#include <stop_token>
 #include <utility>
 
 #include "common/net/http_answer.h"
@@ -46,6 +47,26 @@ Url named_url(const XnatAccess& access) {
   return url;
 }
 
+/// Whoever waits for a file's place is told something, even if nobody gets to look for it.
+class LocationPromise {
+ public:
+  LocationPromise(std::string path, XnatFile::Located located)
+      : path_(std::move(path)), located_(std::move(located)) {}
+  ~LocationPromise() {
+    const Error error(ErrorKind::Cancelled, path_ + ": the session has ended");
+    if (located_) located_(&error, {});
+  }
+  LocationPromise(const LocationPromise&) = delete;
+  LocationPromise& operator=(const LocationPromise&) = delete;
+
+  /// Once.
+  void keep(const Error* error, const Url& url) { std::exchange(located_, nullptr)(error, url); }
+
+ private:
+  const std::string path_;
+  XnatFile::Located located_;
+};
+
 }  // namespace
 
 std::string location_of(const XnatAccess& access) { return named_url(access).to_display(); }
@@ -60,6 +81,16 @@ struct XnatStore::Parts {
         uploader(access, queries, finder),
         packed(std::make_shared<PackedReads>(queries, archives_at_a_time(access.client))) {}
 
+  /// Blocks until `context` ends, or the store.
+  Url find_url(const RemotePath& path, RequestContext context) {
+    std::stop_source either;
+    const auto stop = [&either] { either.request_stop(); };
+    const std::stop_callback on_stop(context.stop, stop);
+    const std::stop_callback on_end(ending.get_token(), stop);
+    context.stop = either.get_token();
+    return url_of(tree.find(path, context));
+  }
+
   Url url_of(const XnatPlace& place) const {
     return queries.url(place.kind == XnatPlace::Kind::Files && !place.inside.is_root()
                            ? file_path(place.path, place.inside)
@@ -73,6 +104,7 @@ struct XnatStore::Parts {
   XnatTree tree;
   XnatUploader uploader;
   const std::shared_ptr<PackedReads> packed;
+  std::stop_source ending;
   WorkerPool locators{kLocatingThreads};  // last: its threads use all of the above
 };
 
@@ -80,6 +112,7 @@ XnatStore::XnatStore(XnatAccess access, std::shared_ptr<HttpClient> client, Purp
     : purpose_(purpose), parts_(std::make_shared<Parts>(std::move(access), std::move(client))) {}
 
 XnatStore::~XnatStore() {
+  parts_->ending.request_stop();
   parts_->locators.stop();
   parts_->packed->stop();
   parts_->session->end();
@@ -129,20 +162,17 @@ XnatFile::Locator XnatStore::locator_for(const RemotePath& path) const {
     };
   }
   return [parts = parts_, path](const RequestContext& context, const XnatFile::Located& located) {
-    const bool is_accepted =
-        parts->locators.submit(Priority::Demand, [parts, path, context, located] {
-          std::optional<Error> error;
-          Url url;
-          try {
-            url = parts->url_of(parts->tree.find(path, context));
-          } catch (...) {
-            error = current_exception_as_error();
-          }
-          located(error ? &*error : nullptr, url);
-        });
-    if (is_accepted) return;
-    const Error error(ErrorKind::Cancelled, path.text() + ": the session has ended");
-    located(&error, {});
+    const auto promise = std::make_shared<LocationPromise>(path.text(), located);
+    parts->locators.submit(Priority::Demand, [parts, path, context, promise] {
+      std::optional<Error> error;
+      Url url;
+      try {
+        url = parts->find_url(path, context);
+      } catch (...) {
+        error = current_exception_as_error();
+      }
+      promise->keep(error ? &*error : nullptr, url);
+    });
   };
 }
 

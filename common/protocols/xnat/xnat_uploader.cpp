@@ -189,10 +189,33 @@ XnatCatalog XnatUploader::catalog(const std::string& resource,
   return {queries_.files(resource, context), "GET " + queries_.url(resource).to_display()};
 }
 
+void XnatUploader::refuse_conflicts(const XnatCatalog& catalog,
+                                    const std::vector<FileToSend>& files) const {
+  refuse_misplaced(catalog, files);
+  if (!access_.overwrites) refuse_existing(catalog, files);
+}
+
+/// XNAT's catalogs take a file and a directory of the same name, and are of no use afterwards.
+void XnatUploader::refuse_misplaced(const XnatCatalog& catalog,
+                                    const std::vector<FileToSend>& files) {
+  std::vector<std::string> misplaced;
+  for (const FileToSend& file : files) {
+    if (catalog.find_directory(file.path) != nullptr) {
+      misplaced.push_back(file.path.text() + ": is a directory there");
+    }
+    for (RemotePath above = file.path.parent(); !above.is_root(); above = above.parent()) {
+      if (catalog.find_file(above) == nullptr) continue;
+      misplaced.push_back(file.path.text() + ": " + above.text() + " is a file there");
+    }
+  }
+  if (misplaced.empty()) return;
+  throw Error(ErrorKind::AlreadyExists,
+              join_lines("the resource has no place for these files", misplaced));
+}
+
 /// What our own earlier attempt has left is not somebody else's.
 void XnatUploader::refuse_existing(const XnatCatalog& catalog,
                                    const std::vector<FileToSend>& files) const {
-  if (access_.overwrites) return;
   std::vector<std::string> existing;
   for (const FileToSend& file : files) {
     if (catalog.find_file(file.path) != nullptr && !begun_.contains(file.path)) {
@@ -213,7 +236,7 @@ void XnatUploader::check(const RequestContext& context) {
   const auto resource = finder_.find_resource(owner.path, context);
   if (!resource) return;
   const std::lock_guard lock(mutex_);
-  refuse_existing(catalog(resource_path(owner.path, resource->id), context), files);
+  refuse_conflicts(catalog(resource_path(owner.path, resource->id), context), files);
 }
 
 /// The catalog is the only witness.
@@ -264,7 +287,7 @@ void XnatUploader::upload(const RemotePath& path, ByteSource& source, const Loca
   refuse_names(files);
   const std::lock_guard lock(mutex_);
   const std::string resource = prepare(context);
-  refuse_existing(catalog(resource, context), files);
+  refuse_conflicts(catalog(resource, context), files);
   SentFiles sent;
   if (source.size() > 0 && is_kept_by_upload(target)) {
     sent[target] = send_plain(resource, target, source, context);
@@ -281,7 +304,7 @@ void XnatUploader::upload_tree(const std::vector<FileToSend>& files,
   refuse_names(files);
   const std::lock_guard lock(mutex_);
   const std::string resource = prepare(context);
-  refuse_existing(catalog(resource, context), files);
+  refuse_conflicts(catalog(resource, context), files);
   SentFiles sent;
   std::vector<const FileToSend*> pack;
   std::uint64_t bytes = 0;

@@ -71,6 +71,8 @@ class XnatUploader final : public Uploader, public TreeUploader {
   std::string prepare(const RequestContext& context);
   void make(const std::string& path, std::string_view query, const RequestContext& context) const;
   XnatCatalog catalog(const std::string& resource, const RequestContext& context) const;
+  void refuse_conflicts(const XnatCatalog& catalog, const std::vector<FileToSend>& files) const;
+  static void refuse_misplaced(const XnatCatalog& catalog, const std::vector<FileToSend>& files);
   void refuse_existing(const XnatCatalog& catalog, const std::vector<FileToSend>& files) const;
 
   static Sent describe(const FileToSend& file, const RequestContext& context);

@@ -162,11 +162,26 @@ class Control:
         found.write_catalog()
         return {}
 
-    def do_files(self, resource):
+    def do_files(self, resource, prefix=""):
         _, found = self._walk(resource)
         return {"files": [{"name": entry.path, "size": entry.content.size,
                            **entry.content.place()}
-                          for entry in found.entries.values() if entry.content]}
+                          for entry in found.entries.values()
+                          if entry.content and entry.path.startswith(prefix)]}
+
+    def do_set_modified(self, resource, name, modified):
+        """Seconds since 1970."""
+        self._walk(resource)[1].entries[name].content.modified = modified
+        return {}
+
+    def do_remove_files(self, resource, name):
+        """The file, or all of the directory."""
+        found = self._walk(resource)[1]
+        for path in [each for each in found.entries if f"{each}/".startswith(f"{name}/")]:
+            if content := found.entries.pop(path).content:
+                content.drop()
+        found.write_catalog()
+        return {}
 
     def do_set_entry(self, resource, name, size=None, digest=None):
         entry = self._walk(resource)[1].entries[name]
