@@ -79,6 +79,9 @@ std::string encode_object_name(std::string_view name) {
       out += c;
     } else if (c == '/') {
       out += "%5BSLASH%5D";
+    } else if (c == ',') {
+      // XNAT takes it for the end of one name in a list of several.
+      out += "%5BCOMMA%5D";
     } else {
       append_encoded(out, c);
     }

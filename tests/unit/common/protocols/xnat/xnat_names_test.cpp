@@ -21,6 +21,7 @@ TEST(XnatNames, EncodesEverythingThatIsNotUnreserved) {
   EXPECT_EQ(encode_object_name("S_1-a.b"), "S_1-a.b");
   EXPECT_EQ(encode_object_name("a b+c"), "a%20b%2Bc");
   EXPECT_EQ(encode_object_name("1/2"), "1%5BSLASH%5D2");
+  EXPECT_EQ(encode_object_name("1,2"), "1%5BCOMMA%5D2");
   EXPECT_EQ(encode_file_path(path_of("a b/#?*&/\xC3\xA9")), "a%20b/%23%3F%2A%26/%C3%A9");
 }
 
