@@ -343,6 +343,47 @@ TEST_F(XnatReceive, BringsTheTreeBelowEveryLevel) {
   }
 }
 
+/// A session of which everything has resources, on servers that do not list them all at once.
+/// The parameter is their answer when asked to.
+class XnatAllResources : public XnatReceive, public ::testing::WithParamInterface<int> {
+ protected:
+  XnatAllResources() {
+    for (const auto& [path, content] : tree_) {
+      const auto files = path.rfind('/');
+      server_.add_file(std::string(kSession) + "/" + path.substr(0, files), path.substr(files + 1),
+                       content);
+    }
+    server_.set_lists_all(false);
+    if (GetParam() == 200) return;
+    server_.add_fault({.kind = XnatFault::Kind::Status, .path = "all=true", .status = GetParam()});
+  }
+
+  const FileTree tree_ = {{"resources/R/f", "session"},
+                          {"scans/1/resources/DICOM/f", "scan"},
+                          {"scans/2/resources/DICOM/f", "other scan"},
+                          {"reconstructions/r1/out/resources/R/f", "recon"},
+                          {"assessors/A/out/resources/R/f", "assessor"}};
+};
+
+TEST_P(XnatAllResources, AreBroughtAllTheSame) {
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
+  FileTree files = received();
+  std::erase_if(files, [](const auto& each) { return each.first.ends_with('/'); });
+  EXPECT_EQ(differences(files, tree_), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(IgnoredOrRefused, XnatAllResources,
+                         ::testing::Values(200, 400, 403, 404, 500));
+
+TEST_F(XnatReceive, BringsNoOtherScansResourcesForOneWithout) {
+  server_.add(std::string(kSession) + "/scans/1", {.type = "T1w"});
+  server_.add_file(std::string(kSession) + "/scans/2/resources/DICOM", "f", "two");
+  server_.add(std::string(kSession) + "/scans/2", {.type = "1"});
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}, {"containerType", "scans"}}),
+              Succeeded());
+  EXPECT_EQ(differences(received(), {{"1/resources/", ""}, {"2/resources/DICOM/f", "two"}}), "");
+}
+
 TEST_F(XnatReceive, BringsExactlyWhatAListingNames) {
   server_.add_files(kScan, "{}.dcm", 30, 1000);
   const std::string listing = connector_.keep_json(Json::parse(

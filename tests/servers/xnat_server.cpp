@@ -309,6 +309,10 @@ void XnatServer::set_checksums(bool checksums) {
   control("set", Json{{"checksums", checksums}}.dump());
 }
 
+void XnatServer::set_lists_all(bool lists_all) {
+  control("set", Json{{"lists_all", lists_all}}.dump());
+}
+
 void XnatServer::set_catalog_time(std::chrono::milliseconds time) {
   control("set", Json{{"catalog_time", seconds(time)}}.dump());
 }

@@ -161,6 +161,9 @@ class XnatServer : public ServerProcess {
   void set_login_page(bool login_page);
   /// Whether catalogs have MD5 digests; they do at first.
   void set_checksums(bool checksums);
+  /// Whether `all=true` adds what scans and the like have to a session's resources, else it is
+  /// ignored.
+  void set_lists_all(bool lists_all);
   /// How long reading and writing a catalog take each.
   void set_catalog_time(std::chrono::milliseconds time);
   /// Whether an upload that another one overtook fails, else the other's entry is lost, as before

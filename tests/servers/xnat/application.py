@@ -40,6 +40,7 @@ class Settings:
         self.login_page = False
         self.checksums = True
         self.catalog_time = 0.0
+        self.lists_all = True
         self.lost_updates_refused = True
 
 

@@ -282,7 +282,7 @@ class Listings:
     def _resources(self, request, place, _):
         columns = ["xnat_abstractresource_id", "label", "element_name", "category", "cat_id",
                    "cat_desc", "file_count", "file_size", "tags", "content", "format"]
-        found = place.resources(request.is_true("all"))
+        found = place.resources(self._settings.lists_all and request.is_true("all"))
         if not found and not place.owners():
             raise NotFound("")
         rows = [[str(each.resource.number), each.resource.label, "xnat:resourceCatalog",
