@@ -272,16 +272,20 @@ TEST(XnatSite, MayHaveAPrivateCertificateAndAContext) {
 }
 
 TEST(XnatSite, ThatIsOpenNeverShowsAGuestsViewForOurs) {
-  XnatServer server({.open = true});
-  server.add_files("projects/P/resources/R", "{}", 20, 100);
-  server.add_fault({.kind = XnatFault::Kind::ExpireSession, .path = "/files/00010", .times = 1});
-  Connector connector("red-connector-xnat-http");
-  const TemporaryDirectory directory;
-  EXPECT_THAT(
-      connector.call("receive-dir", access_to(server, {{"project", "P"}}), {directory / "target"}),
-      Succeeded());
-  EXPECT_EQ(names_in(directory / "target/resources/R").size(), 20U);
-  EXPECT_EQ(server.counters().logins, 2);
+  for (const bool guest_cookies : {true, false}) {
+    XnatServer server({.open = true});
+    server.set_guest_cookies(guest_cookies);
+    server.add_files("projects/P/resources/R", "{}", 20, 100);
+    server.add_fault({.kind = XnatFault::Kind::ExpireSession, .path = "/files/00010", .times = 1});
+    Connector connector("red-connector-xnat-http");
+    const TemporaryDirectory directory;
+    EXPECT_THAT(connector.call("receive-dir", access_to(server, {{"project", "P"}}),
+                               {directory / "target"}),
+                Succeeded());
+    EXPECT_EQ(names_in(directory / "target/resources/R").size(), 20U);
+    EXPECT_EQ(server.counters().logins, 2);
+    EXPECT_EQ(server.counters().live_sessions, 0);
+  }
 }
 
 // --- receive-dir ---------------------------------------------------------------------------------

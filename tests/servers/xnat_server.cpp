@@ -305,6 +305,10 @@ void XnatServer::set_login_page(bool login_page) {
   control("set", Json{{"login_page", login_page}}.dump());
 }
 
+void XnatServer::set_guest_cookies(bool guest_cookies) {
+  control("set", Json{{"guest_cookies", guest_cookies}}.dump());
+}
+
 void XnatServer::set_checksums(bool checksums) {
   control("set", Json{{"checksums", checksums}}.dump());
 }

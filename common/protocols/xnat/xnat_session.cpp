@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr auto kLoginLimit = 60s;
 // A daemon that is asked to end has 2.5 s for all it has to do.
 constexpr auto kLogoutLimit = 1500ms;
+/// So long an answer to who we are is believed.
+constexpr auto kDoubtless = 10s;
 constexpr std::size_t kMaxLoginBody = 64 * 1024;
 constexpr std::size_t kMaxSessionId = 512;
 
@@ -90,6 +92,17 @@ bool is_session_id(std::string_view text) {
          });
 }
 
+/// The text of restlet/resources/UserAuth.java, which may name another user: of an alias token its
+/// owner.
+bool names_a_user(const HttpResponseHead& head, const std::string& body) {
+  return head.status == 200 && body.starts_with("User '") && !body.starts_with("User 'guest'");
+}
+
+RequestContext limited(RequestContext context) {
+  context.deadline = std::min(context.deadline, std::chrono::steady_clock::now() + kLoginLimit);
+  return context;
+}
+
 std::string display(const HttpRequest& request) {
   return request.method + " " + Url::parse(request.url).to_display();
 }
@@ -106,7 +119,7 @@ class XnatSession::Exchange final : public HttpSink {
         login_(login) {}
 
   bool begin(const HttpResponseHead& head) override {
-    const bool is_repeated = waiting_.login_before != 0;
+    const bool is_repeated = waiting_.login_before != 0 && waiting_.login_before != login_;
     const bool has_other_session = begins_another_session(head, cookies_);
     const bool shows_login = is_login_page(waiting_.request, head);
     if (!is_repeated) {
@@ -116,6 +129,10 @@ class XnatSession::Exchange final : public HttpSink {
     } else if (has_other_session) {
       session_->always_sets_cookies_ = true;
     }
+    const bool may_be_for_a_guest = head.status == 404 || head.status == 403;
+    is_doubtful_ =
+        may_be_for_a_guest && waiting_.login_before == 0 && session_->is_in_doubt(login_);
+    if (is_doubtful_) return false;
     if (shows_login) return fail(ErrorKind::Authentication, "the server shows its login page");
     if (head.status == 500 && reads()) {
       const Url url = Url::parse(waiting_.request.url);
@@ -130,6 +147,7 @@ class XnatSession::Exchange final : public HttpSink {
 
   void finish(const Error* error) noexcept override {
     if (is_expired_) return session_->renew(std::move(waiting_), login_);
+    if (is_doubtful_) return session_->ask_who_we_are(std::move(waiting_), login_);
     waiting_.sink->finish(error_ ? &*error_ : error);
   }
 
@@ -149,13 +167,18 @@ class XnatSession::Exchange final : public HttpSink {
   const int login_;
 
   bool is_expired_ = false;
+  bool is_doubtful_ = false;
   std::optional<Error> error_;
 };
 
-class XnatSession::Login final : public HttpSink {
+class XnatSession::Answer final : public HttpSink {
  public:
-  Login(std::shared_ptr<XnatSession> session, const RequestContext& context)
-      : session_(std::move(session)), context_(context) {}
+  using Came = void (XnatSession::*)(const HttpResponseHead& head, const std::string& body,
+                                     const Error* error, const RequestContext& context) noexcept;
+
+  /// `context` is that of whoever waits for it first.
+  Answer(std::shared_ptr<XnatSession> session, Came came, const RequestContext& context)
+      : session_(std::move(session)), came_(came), context_(context) {}
 
   bool begin(const HttpResponseHead& head) override {
     head_ = head;
@@ -167,11 +190,12 @@ class XnatSession::Login final : public HttpSink {
     return true;
   }
   void finish(const Error* error) noexcept override {
-    session_->login_ended(head_, body_, error, context_);
+    (*session_.*came_)(head_, body_, error, context_);
   }
 
  private:
   const std::shared_ptr<XnatSession> session_;
+  const Came came_;
   const RequestContext context_;
   HttpResponseHead head_;
   std::string body_;
@@ -182,9 +206,9 @@ XnatSession::XnatSession(std::shared_ptr<HttpClient> client, const XnatAccess& a
       base_(access.base),
       credentials_{HttpCredentials::Scheme::Basic, access.username, access.password} {}
 
-Url XnatSession::url_of_session() const {
+Url XnatSession::url_below(std::string_view path) const {
   Url url = base_;
-  url.path += "/data/JSESSION";
+  url.path += path;
   return url;
 }
 
@@ -213,6 +237,7 @@ void XnatSession::start(Waiting waiting) {
         login = login_;
         break;
       case State::LoggingIn:
+      case State::InDoubt:
         waiting_.push_back(std::move(waiting));
         return;
       case State::LoggedOut:
@@ -241,20 +266,71 @@ void XnatSession::renew(Waiting waiting, int login) {
     const std::lock_guard lock(mutex_);
     if (state_ == State::LoggedIn && login_ == login) {
       state_ = State::LoggedOut;
-      log(LogLevel::Info, base_.to_display() + ": the session has expired; logging in again");
+      tell_expired();
     }
   }
   waiting.login_before = login;
   start(std::move(waiting));
 }
 
+void XnatSession::tell_expired() const {
+  log(LogLevel::Info, base_.to_display() + ": the session has expired; logging in again");
+}
+
+// --- Whether there still is a login --------------------------------------------------------------
+
+bool XnatSession::is_in_doubt(int login) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::LoggedIn || login_ != login) return true;
+  return known_since_ == TimePoint::min() ||
+         std::chrono::steady_clock::now() >= known_since_ + kDoubtless;
+}
+
+void XnatSession::ask_who_we_are(Waiting waiting, int login) {
+  waiting.login_before = login;
+  const RequestContext context = waiting.context;
+  HttpRequest request{.url = url_below("/data/auth").to_string()};
+  bool has_to_ask = false;
+  {
+    const std::lock_guard lock(mutex_);
+    has_to_ask = state_ == State::LoggedIn && login_ == login;
+    if (has_to_ask) {
+      state_ = State::InDoubt;
+      request.private_headers.add("Cookie", cookies_);
+      waiting_.push_back(std::move(waiting));
+    }
+  }
+  if (!has_to_ask) return start(std::move(waiting));
+  client_->start(
+      std::move(request),
+      std::make_shared<Answer>(shared_from_this(), &XnatSession::who_we_are_came, context),
+      limited(context));
+}
+
+void XnatSession::who_we_are_came(const HttpResponseHead& head, const std::string& body,
+                                  const Error* error, const RequestContext& context) noexcept {
+  if (error != nullptr) {
+    return fail_waiting(error->within("asking who is logged in"), State::LoggedIn, context);
+  }
+  const bool is_alive = names_a_user(head, body);
+  std::vector<Waiting> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting.swap(waiting_);
+    known_since_ = std::chrono::steady_clock::now();
+    if (state_ == State::InDoubt) state_ = is_alive ? State::LoggedIn : State::LoggedOut;
+    if (state_ == State::LoggedOut) tell_expired();
+    changed_.notify_all();
+  }
+  for (Waiting& each : waiting) start(std::move(each));
+}
+
 // --- The login -----------------------------------------------------------------------------------
 
 void XnatSession::log_in(const RequestContext& context) {
-  RequestContext limited = context;
-  limited.deadline = std::min(context.deadline, std::chrono::steady_clock::now() + kLoginLimit);
-  client_->start({.url = url_of_session().to_string(), .credentials = credentials_},
-                 std::make_shared<Login>(shared_from_this(), context), limited);
+  client_->start({.url = url_below("/data/JSESSION").to_string(), .credentials = credentials_},
+                 std::make_shared<Answer>(shared_from_this(), &XnatSession::login_ended, context),
+                 limited(context));
 }
 
 void XnatSession::login_ended(const HttpResponseHead& head, const std::string& body,
@@ -265,16 +341,15 @@ void XnatSession::login_ended(const HttpResponseHead& head, const std::string& b
   } catch (...) {
     const Error failure = current_exception_as_error();
     const bool is_final = failure.kind() == ErrorKind::Authentication;
-    const bool is_callers =
-        context.stop.stop_requested() || std::chrono::steady_clock::now() >= context.deadline;
-    login_failed(failure.within("logging in as " + credentials_.username), is_final, is_callers);
+    fail_waiting(failure.within("logging in as " + credentials_.username),
+                 is_final ? State::Refused : State::LoggedOut, context);
   }
 }
 
 /// What to send with every request. Throws if the answer is none to a login.
 std::string XnatSession::cookies_of_login(const HttpResponseHead& head,
                                           const std::string& body) const {
-  const std::string url = url_of_session().to_display();
+  const std::string url = url_below("/data/JSESSION").to_display();
   if (head.status == 401) {
     throw Error(ErrorKind::Authentication,
                 error_for_status(head, "GET", url).message() +
@@ -327,13 +402,16 @@ void XnatSession::logged_in(std::string cookies) {
   }
 }
 
-/// `is_callers`: the first who waits had no more time, or was called off; the others go on.
-void XnatSession::login_failed(const Error& error, bool is_final, bool is_callers) {
+/// If the first who waits had no more time, or was called off, the others go on.
+void XnatSession::fail_waiting(const Error& error, State next, const RequestContext& context) {
+  const bool is_final = next == State::Refused;
+  const bool is_callers =
+      context.stop.stop_requested() || std::chrono::steady_clock::now() >= context.deadline;
   std::vector<Waiting> failed;
   std::vector<Waiting> others;
   {
     const std::lock_guard lock(mutex_);
-    if (state_ != State::Ended) state_ = is_final ? State::Refused : State::LoggedOut;
+    if (state_ != State::Ended) state_ = next;
     if (is_final) refusal_ = error;
     failed.swap(waiting_);
     if (is_callers && !is_final) {
@@ -352,11 +430,12 @@ void XnatSession::end() noexcept {
   {
     std::unique_lock lock(mutex_);
     changed_.wait_until(lock, deadline, [this] { return state_ != State::LoggingIn; });
-    if (std::exchange(state_, State::Ended) == State::LoggedIn) cookies = std::move(cookies_);
+    const State last = std::exchange(state_, State::Ended);
+    if (last == State::LoggedIn || last == State::InDoubt) cookies = std::move(cookies_);
   }
   if (cookies.empty()) return;
   try {
-    HttpRequest request{.method = "DELETE", .url = url_of_session().to_string()};
+    HttpRequest request{.method = "DELETE", .url = url_below("/data/JSESSION").to_string()};
     request.private_headers.add("Cookie", cookies);
     exchange(*client_, std::move(request), {.deadline = deadline}, kMaxLoginBody);
   } catch (...) {
