@@ -211,6 +211,8 @@ TEST_F(XnatReceive, TakesALoginPageForWhatItIs) {
   EXPECT_THAT(outcome, FailedWith(exit_code::kAuthentication));
   EXPECT_THAT(outcome.errors, HasSubstr("login page"));
   EXPECT_FALSE(fs::exists(target_));
+  EXPECT_EQ(server_.counters().logins, 2);
+  EXPECT_EQ(server_.counters().live_sessions, 0);
 }
 
 TEST_F(XnatReceive, BringsFilesThatAreWebPages) {

@@ -21,6 +21,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 constexpr const char* kJson = "Content-Type: application/json\r\n";
 constexpr const char* kHtml = "Content-Type: text/html\r\n";
@@ -62,6 +63,15 @@ class XnatSessionTest : public ::testing::Test {
       return error;
     }
     return {ErrorKind::Internal, "no error"};
+  }
+
+  /// The cookies of all sessions that were ended.
+  std::vector<std::string> logouts() const {
+    std::vector<std::string> cookies;
+    for (const WireRequest& request : log_.all()) {
+      if (request.method == "DELETE") cookies.push_back(request.header("Cookie"));
+    }
+    return cookies;
   }
 
   std::atomic<int> logins_ = 0;
@@ -164,6 +174,14 @@ TEST_P(XnatExpiry, RenewsItOnceForAllWhoFindOut) {
   EXPECT_EQ(logins_, 2);
 }
 
+TEST_P(XnatExpiry, LogsOutOfBothLoginsAtItsEnd) {
+  answer_ = [this](const auto& request) { return answer(request); };
+  get();
+  session_->end();
+  EXPECT_THAT(logouts(),
+              UnorderedElementsAre("JSESSIONID=S1; route=r1", "JSESSIONID=S2; route=r1"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Answers, XnatExpiry,
     ::testing::Values(http_answer(401, "<html>", kHtml), http_answer(200, "<html>Login", kHtml),
@@ -250,6 +268,14 @@ TEST_F(XnatSessionTest, RepeatsAnExchangeOnceOnly) {
   EXPECT_EQ(logins_, 2);
   answer_ = [](const auto&) { return http_answer(200, "<html>", kHtml); };
   EXPECT_THAT(error_of_get().message(), HasSubstr("login page"));
+}
+
+TEST_F(XnatSessionTest, LogsOutOfEveryLoginWhereTheLoginPageNeverEnds) {
+  answer_ = [](const auto&) { return http_answer(200, "<html>", kHtml); };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(error_of_get().kind(), ErrorKind::Authentication);
+  EXPECT_EQ(logins_, 4);
+  session_->end();
+  EXPECT_EQ(logouts().size(), 4U);
 }
 
 TEST_F(XnatSessionTest, DoesNotMindAServerThatAlwaysSetsCookies) {
