@@ -240,6 +240,17 @@ TEST_F(XnatSend, SendsATreeOfManyFiles) {
   EXPECT_EQ(server_.counters().requests["upload"], 1);
 }
 
+TEST_F(XnatSend, SendsATreeFileByFileWhereArchivesAreRefused) {
+  const FileTree tree = {{"a", "1"}, {"sub/b", "22"}};
+  for (const int status : {400, 413, 415, 501}) {
+    server_.clear_faults();
+    server_.add_fault({.kind = XnatFault::Kind::Status, .path = "extract=true", .status = status});
+    const std::string label = "R" + std::to_string(status);
+    EXPECT_THAT(send_dir({{"project", "P"}, {"resource", label}}, tree), Succeeded());
+    EXPECT_EQ(at("projects/P/resources/" + label), tree);
+  }
+}
+
 TEST_F(XnatSend, ReplacesFilesOfATreeOnlyIfItMay) {
   server_.add_file(kResource, "sub/b", "old");
   server_.add_file(kResource, "other", "stays");
