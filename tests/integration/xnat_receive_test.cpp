@@ -381,6 +381,16 @@ TEST_P(XnatAllResources, AreBroughtAllTheSame) {
 INSTANTIATE_TEST_SUITE_P(IgnoredOrRefused, XnatAllResources,
                          ::testing::Values(200, 400, 403, 404, 500));
 
+TEST_F(XnatReceive, BringsTheSessionsOwnResourcesWhateverTheyAreCalled) {
+  server_.add_file(std::string(kSession) + "/resources/R", "f", "session");
+  server_.add_file(kScan, "f", "scan");
+  server_.set_own_category("_resources");
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
+  EXPECT_EQ(read_file(target_ / "resources/R/f"), "session");
+  EXPECT_EQ(read_file(target_ / "scans/1/resources/DICOM/f"), "scan");
+  EXPECT_EQ(names_in(target_ / "resources").size(), 1U);
+}
+
 TEST_F(XnatReceive, BringsNoOtherScansResourcesForOneWithout) {
   server_.add(std::string(kSession) + "/scans/1", {.type = "T1w"});
   server_.add_file(std::string(kSession) + "/scans/2/resources/DICOM", "f", "two");

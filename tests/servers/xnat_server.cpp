@@ -313,6 +313,10 @@ void XnatServer::set_checksums(bool checksums) {
   control("set", Json{{"checksums", checksums}}.dump());
 }
 
+void XnatServer::set_own_category(std::string_view category) {
+  control("set", Json{{"own_category", category}}.dump());
+}
+
 void XnatServer::set_lists_all(bool lists_all) {
   control("set", Json{{"lists_all", lists_all}}.dump());
 }

@@ -166,6 +166,9 @@ class XnatServer : public ServerProcess {
   /// Whether `all=true` adds what scans and the like have to a session's resources, else it is
   /// ignored.
   void set_lists_all(bool lists_all);
+  /// What lists call the category of resources that are none of a scan or the like; "resources" at
+  /// first.
+  void set_own_category(std::string_view category);
   /// How long reading and writing a catalog take each.
   void set_catalog_time(std::chrono::milliseconds time);
   /// Whether an upload that another one overtook fails, else the other's entry is lost, as before

@@ -1,6 +1,7 @@
 #include "common/protocols/xnat/xnat_tree.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <iterator>
 #include <utility>
@@ -22,6 +23,8 @@ constexpr std::size_t kMaxResources = 100'000;
 constexpr std::string_view kResources = "resources";
 constexpr std::string_view kSubjects = "subjects";
 constexpr std::string_view kExperiments = "experiments";
+constexpr std::array kContainerTypes{XnatContainerType::Scans, XnatContainerType::Reconstructions,
+                                     XnatContainerType::Assessors};
 
 Entry directory_entry(std::string name) {
   Entry entry;
@@ -59,9 +62,15 @@ XnatPlace container_place(const XnatPlace& containers, const std::string& id) {
   return place;
 }
 
+bool is_category_of_containers(std::string_view category) {
+  return std::any_of(kContainerTypes.begin(), kContainerTypes.end(),
+                     [&](XnatContainerType type) { return category == name_of(type); });
+}
+
 /// Whether the list of a session and all it holds has this resource for the place.
 bool is_of(const XnatPlace& place, const XnatResource& resource) {
-  if (place.container.empty()) return resource.category == kResources;
+  // Versions differ in what they call the session's own.
+  if (place.container.empty()) return !is_category_of_containers(resource.category);
   return resource.category == name_of(place.type) && resource.owner == place.container;
 }
 
@@ -198,10 +207,7 @@ XnatTree::Children XnatTree::subdirectories(const XnatPlace& place) {
   if (place.kind == Kind::Project) add(kSubjects, below(place, Kind::Subjects, place.path));
   if (place.kind == Kind::Subject) add(kExperiments, below(place, Kind::Experiments, place.path));
   if (place.kind == Kind::Experiment) {
-    for (const auto type : {XnatContainerType::Scans, XnatContainerType::Reconstructions,
-                            XnatContainerType::Assessors}) {
-      add(name_of(type), containers_place(place, type));
-    }
+    for (const auto type : kContainerTypes) add(name_of(type), containers_place(place, type));
   }
   return children;
 }

@@ -42,6 +42,7 @@ class Settings:
         self.catalog_time = 0.0
         self.guest_cookies = True
         self.lists_all = True
+        self.own_category = "resources"
         self.lost_updates_refused = True
 
 

@@ -286,7 +286,8 @@ class Listings:
         if not found and not place.owners():
             raise NotFound("")
         rows = [[str(each.resource.number), each.resource.label, "xnat:resourceCatalog",
-                 each.category, each.cat_id, each.cat_desc, str(each.resource.count),
+                 each.category if each.category != "resources" else self._settings.own_category,
+                 each.cat_id, each.cat_desc, str(each.resource.count),
                  str(each.resource.total), each.resource.tags, each.resource.content,
                  each.resource.format] for each in found]
         return table(request, rows, columns, after=',"title": "Resources"' + total(rows))
