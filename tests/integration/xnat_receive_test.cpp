@@ -215,6 +215,16 @@ TEST_F(XnatReceive, TakesALoginPageForWhatItIs) {
   EXPECT_EQ(server_.counters().live_sessions, 0);
 }
 
+TEST_F(XnatReceive, LogsOutOfEveryLoginWhereAllFilesAreLoginPages) {
+  server_.add_files(kScan, "{}.dcm", 20, 1000);
+  server_.add_fault({.kind = XnatFault::Kind::LoginPage, .path = "/files/"});
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}),
+                FailedWith(exit_code::kAuthentication));
+    EXPECT_EQ(server_.counters().live_sessions, 0) << i;
+  }
+}
+
 TEST_F(XnatReceive, BringsFilesThatAreWebPages) {
   server_.add_file("projects/P/resources/R", "page.html", "<html></html>");
   EXPECT_THAT(receive_file({{"project", "P"}, {"resource", "R"}, {"file", "page.html"}}),
