@@ -211,6 +211,18 @@ TEST_F(XnatReceive, TakesALoginPageForWhatItIs) {
   EXPECT_THAT(outcome, FailedWith(exit_code::kAuthentication));
   EXPECT_THAT(outcome.errors, HasSubstr("login page"));
   EXPECT_FALSE(fs::exists(target_));
+  EXPECT_EQ(server_.counters().logins, 2);
+  EXPECT_EQ(server_.counters().live_sessions, 0);
+}
+
+TEST_F(XnatReceive, LogsOutOfEveryLoginWhereAllFilesAreLoginPages) {
+  server_.add_files(kScan, "{}.dcm", 20, 1000);
+  server_.add_fault({.kind = XnatFault::Kind::LoginPage, .path = "/files/"});
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}),
+                FailedWith(exit_code::kAuthentication));
+    EXPECT_EQ(server_.counters().live_sessions, 0) << i;
+  }
 }
 
 TEST_F(XnatReceive, BringsFilesThatAreWebPages) {
@@ -272,16 +284,20 @@ TEST(XnatSite, MayHaveAPrivateCertificateAndAContext) {
 }
 
 TEST(XnatSite, ThatIsOpenNeverShowsAGuestsViewForOurs) {
-  XnatServer server({.open = true});
-  server.add_files("projects/P/resources/R", "{}", 20, 100);
-  server.add_fault({.kind = XnatFault::Kind::ExpireSession, .path = "/files/00010", .times = 1});
-  Connector connector("red-connector-xnat-http");
-  const TemporaryDirectory directory;
-  EXPECT_THAT(
-      connector.call("receive-dir", access_to(server, {{"project", "P"}}), {directory / "target"}),
-      Succeeded());
-  EXPECT_EQ(names_in(directory / "target/resources/R").size(), 20U);
-  EXPECT_EQ(server.counters().logins, 2);
+  for (const bool guest_cookies : {true, false}) {
+    XnatServer server({.open = true});
+    server.set_guest_cookies(guest_cookies);
+    server.add_files("projects/P/resources/R", "{}", 20, 100);
+    server.add_fault({.kind = XnatFault::Kind::ExpireSession, .path = "/files/00010", .times = 1});
+    Connector connector("red-connector-xnat-http");
+    const TemporaryDirectory directory;
+    EXPECT_THAT(connector.call("receive-dir", access_to(server, {{"project", "P"}}),
+                               {directory / "target"}),
+                Succeeded());
+    EXPECT_EQ(names_in(directory / "target/resources/R").size(), 20U);
+    EXPECT_EQ(server.counters().logins, 2);
+    EXPECT_EQ(server.counters().live_sessions, 0);
+  }
 }
 
 // --- receive-dir ---------------------------------------------------------------------------------
@@ -341,6 +357,57 @@ TEST_F(XnatReceive, BringsTheTreeBelowEveryLevel) {
     EXPECT_THAT(receive_dir(where), Succeeded()) << where;
     EXPECT_EQ(differences(received(), each.expected), "") << where;
   }
+}
+
+/// A session of which everything has resources, on servers that do not list them all at once.
+/// The parameter is their answer when asked to.
+class XnatAllResources : public XnatReceive, public ::testing::WithParamInterface<int> {
+ protected:
+  XnatAllResources() {
+    for (const auto& [path, content] : tree_) {
+      const auto files = path.rfind('/');
+      server_.add_file(std::string(kSession) + "/" + path.substr(0, files), path.substr(files + 1),
+                       content);
+    }
+    server_.set_lists_all(false);
+    if (GetParam() == 200) return;
+    server_.add_fault({.kind = XnatFault::Kind::Status, .path = "all=true", .status = GetParam()});
+  }
+
+  const FileTree tree_ = {{"resources/R/f", "session"},
+                          {"scans/1/resources/DICOM/f", "scan"},
+                          {"scans/2/resources/DICOM/f", "other scan"},
+                          {"reconstructions/r1/out/resources/R/f", "recon"},
+                          {"assessors/A/out/resources/R/f", "assessor"}};
+};
+
+TEST_P(XnatAllResources, AreBroughtAllTheSame) {
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
+  FileTree files = received();
+  std::erase_if(files, [](const auto& each) { return each.first.ends_with('/'); });
+  EXPECT_EQ(differences(files, tree_), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(IgnoredOrRefused, XnatAllResources,
+                         ::testing::Values(200, 400, 403, 404, 500));
+
+TEST_F(XnatReceive, BringsTheSessionsOwnResourcesWhateverTheyAreCalled) {
+  server_.add_file(std::string(kSession) + "/resources/R", "f", "session");
+  server_.add_file(kScan, "f", "scan");
+  server_.set_own_category("_resources");
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}}), Succeeded());
+  EXPECT_EQ(read_file(target_ / "resources/R/f"), "session");
+  EXPECT_EQ(read_file(target_ / "scans/1/resources/DICOM/f"), "scan");
+  EXPECT_EQ(names_in(target_ / "resources").size(), 1U);
+}
+
+TEST_F(XnatReceive, BringsNoOtherScansResourcesForOneWithout) {
+  server_.add(std::string(kSession) + "/scans/1", {.type = "T1w"});
+  server_.add_file(std::string(kSession) + "/scans/2/resources/DICOM", "f", "two");
+  server_.add(std::string(kSession) + "/scans/2", {.type = "1"});
+  EXPECT_THAT(receive_dir({{"project", "P"}, {"session", "E"}, {"containerType", "scans"}}),
+              Succeeded());
+  EXPECT_EQ(differences(received(), {{"1/resources/", ""}, {"2/resources/DICOM/f", "two"}}), "");
 }
 
 TEST_F(XnatReceive, BringsExactlyWhatAListingNames) {

@@ -53,6 +53,23 @@ class XnatSend : public ::testing::Test {
   TemporaryDirectory directory_;
 };
 
+TEST(XnatOpenSiteSend, RenewsASessionThatExpiresAtTheUpload) {
+  XnatServer server({.open = true});
+  server.set_guest_cookies(false);
+  server.add("projects/P");
+  server.add_fault(
+      {.kind = XnatFault::Kind::ExpireSession, .method = "PUT", .path = "/files/", .times = 1});
+  const TemporaryDirectory directory;
+  const FileTree tree = {{"a", "1"}, {"d/b", "2"}};
+  write_tree(directory / "tree", tree);
+  const Connector connector("red-connector-xnat-http");
+  EXPECT_THAT(connector.call("send-dir", access_to(server, {{"project", "P"}, {"resource", "R"}}),
+                             {directory / "tree"}),
+              Succeeded());
+  EXPECT_EQ(server.files(kResource), tree);
+  EXPECT_EQ(server.counters().logins, 2);
+}
+
 // --- send-file -----------------------------------------------------------------------------------
 
 TEST_F(XnatSend, SendsAFileToEveryLevel) {
@@ -221,6 +238,17 @@ TEST_F(XnatSend, SendsATreeOfManyFiles) {
   EXPECT_THAT(send_dir({{"project", "P"}, {"resource", "R"}}, tree), Succeeded());
   EXPECT_EQ(differences(at(kResource), tree), "");
   EXPECT_EQ(server_.counters().requests["upload"], 1);
+}
+
+TEST_F(XnatSend, SendsATreeFileByFileWhereArchivesAreRefused) {
+  const FileTree tree = {{"a", "1"}, {"sub/b", "22"}};
+  for (const int status : {400, 413, 415, 501}) {
+    server_.clear_faults();
+    server_.add_fault({.kind = XnatFault::Kind::Status, .path = "extract=true", .status = status});
+    const std::string label = "R" + std::to_string(status);
+    EXPECT_THAT(send_dir({{"project", "P"}, {"resource", label}}, tree), Succeeded());
+    EXPECT_EQ(at("projects/P/resources/" + label), tree);
+  }
 }
 
 TEST_F(XnatSend, ReplacesFilesOfATreeOnlyIfItMay) {

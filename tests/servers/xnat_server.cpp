@@ -317,8 +317,20 @@ void XnatServer::set_login_page(bool login_page) {
   control("set", Json{{"login_page", login_page}}.dump());
 }
 
+void XnatServer::set_guest_cookies(bool guest_cookies) {
+  control("set", Json{{"guest_cookies", guest_cookies}}.dump());
+}
+
 void XnatServer::set_checksums(bool checksums) {
   control("set", Json{{"checksums", checksums}}.dump());
+}
+
+void XnatServer::set_own_category(std::string_view category) {
+  control("set", Json{{"own_category", category}}.dump());
+}
+
+void XnatServer::set_lists_all(bool lists_all) {
+  control("set", Json{{"lists_all", lists_all}}.dump());
 }
 
 void XnatServer::set_catalog_time(std::chrono::milliseconds time) {

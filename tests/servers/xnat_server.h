@@ -164,8 +164,16 @@ class XnatServer : public ServerProcess {
   void set_max_sessions(int count);
   /// How an expired session is answered: by the login page with status 200, else by 401.
   void set_login_page(bool login_page);
+  /// Whether an open site gives guests a cookie, as it does at first; it may do so later only.
+  void set_guest_cookies(bool guest_cookies);
   /// Whether catalogs have MD5 digests; they do at first.
   void set_checksums(bool checksums);
+  /// Whether `all=true` adds what scans and the like have to a session's resources, else it is
+  /// ignored.
+  void set_lists_all(bool lists_all);
+  /// What lists call the category of resources that are none of a scan or the like; "resources" at
+  /// first.
+  void set_own_category(std::string_view category);
   /// How long reading and writing a catalog take each.
   void set_catalog_time(std::chrono::milliseconds time);
   /// Whether an upload that another one overtook fails, else the other's entry is lost, as before

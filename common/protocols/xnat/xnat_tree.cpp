@@ -1,10 +1,12 @@
 #include "common/protocols/xnat/xnat_tree.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <iterator>
 #include <utility>
 
+#include "common/logging.h"
 #include "common/protocols/xnat/xnat_names.h"
 
 namespace red {
@@ -21,6 +23,8 @@ constexpr std::size_t kMaxResources = 100'000;
 constexpr std::string_view kResources = "resources";
 constexpr std::string_view kSubjects = "subjects";
 constexpr std::string_view kExperiments = "experiments";
+constexpr std::array kContainerTypes{XnatContainerType::Scans, XnatContainerType::Reconstructions,
+                                     XnatContainerType::Assessors};
 
 Entry directory_entry(std::string name) {
   Entry entry;
@@ -56,6 +60,33 @@ XnatPlace container_place(const XnatPlace& containers, const std::string& id) {
                           container_path(containers.experiment, containers.type, id));
   place.container = id;
   return place;
+}
+
+bool is_category_of_containers(std::string_view category) {
+  return std::any_of(kContainerTypes.begin(), kContainerTypes.end(),
+                     [&](XnatContainerType type) { return category == name_of(type); });
+}
+
+/// Whether the list of a session and all it holds has this resource for the place.
+bool is_of(const XnatPlace& place, const XnatResource& resource) {
+  // Versions differ in what they call the session's own.
+  if (place.container.empty()) return !is_category_of_containers(resource.category);
+  return resource.category == name_of(place.type) && resource.owner == place.container;
+}
+
+/// Whether another question may be answered all the same. XNAT's 500 is Unavailable here.
+bool is_refusal(const Error& error) {
+  switch (error.kind()) {
+    case ErrorKind::PermissionDenied:
+    case ErrorKind::NotFound:
+    case ErrorKind::Unsupported:
+    case ErrorKind::Unavailable:
+    case ErrorKind::Remote:
+    case ErrorKind::Protocol:
+      return true;
+    default:
+      return false;
+  }
 }
 
 /// What the access data means by a resource of this place: of reconstructions and assessors, what
@@ -176,10 +207,7 @@ XnatTree::Children XnatTree::subdirectories(const XnatPlace& place) {
   if (place.kind == Kind::Project) add(kSubjects, below(place, Kind::Subjects, place.path));
   if (place.kind == Kind::Subject) add(kExperiments, below(place, Kind::Experiments, place.path));
   if (place.kind == Kind::Experiment) {
-    for (const auto type : {XnatContainerType::Scans, XnatContainerType::Reconstructions,
-                            XnatContainerType::Assessors}) {
-      add(name_of(type), containers_place(place, type));
-    }
+    for (const auto type : kContainerTypes) add(name_of(type), containers_place(place, type));
   }
   return children;
 }
@@ -233,7 +261,8 @@ XnatTree::Children XnatTree::resources(const XnatPlace& place, const RequestCont
 }
 
 /// One request for a session, all its scans and reconstructions. (Of assessors that list cannot
-/// tell what is theirs and what came out of them.)
+/// tell what is theirs and what came out of them.) Whoever is not in it is asked, as a server may
+/// leave out what is not the session's own.
 std::vector<XnatResource> XnatTree::resources_of(const XnatPlace& place,
                                                  const RequestContext& context) {
   const bool is_session = place.container.empty() && !place.experiment.empty();
@@ -242,15 +271,30 @@ std::vector<XnatResource> XnatTree::resources_of(const XnatPlace& place,
                         place.type == XnatContainerType::Reconstructions &&
                         place.path.ends_with("/out");
   if (!is_session && !is_scan && !is_recon) return queries_.resources(place.path, context);
-  const auto all = resources_.get(
-      place.experiment, context, [&] { return queries_.all_resources(place.experiment, context); });
-  const std::string_view category = is_session ? kResources : name_of(place.type);
+  const auto all = resources_.get(place.experiment, context,
+                                  [&] { return all_resources(place.experiment, context); });
   std::vector<XnatResource> own;
-  std::copy_if(
-      all->begin(), all->end(), std::back_inserter(own), [&](const XnatResource& resource) {
-        return resource.category == category && (is_session || resource.owner == place.container);
-      });
+  std::copy_if(all->begin(), all->end(), std::back_inserter(own),
+               [&](const XnatResource& resource) { return is_of(place, resource); });
+  if (!own.empty()) return own;
+  // A scan's type may be another's ID, and for a scan that has gone the session answers.
+  own = queries_.resources(place.path, context);
+  std::erase_if(own, [&](const XnatResource& resource) {
+    return !resource.category.empty() && !is_of(place, resource);
+  });
   return own;
+}
+
+/// Empty if the server does not have such lists: that costs comfort only.
+std::vector<XnatResource> XnatTree::all_resources(const std::string& experiment,
+                                                  const RequestContext& context) const {
+  try {
+    return queries_.all_resources(experiment, context);
+  } catch (const Error& error) {
+    if (!is_refusal(error)) throw;
+    log(LogLevel::Info, error.message() + ": asking for the resources of each scan");
+    return {};
+  }
 }
 
 // --- Inside a resource ---------------------------------------------------------------------------

@@ -88,6 +88,8 @@ class XnatTree {
   Children containers(const XnatPlace& place, const RequestContext& context) const;
   Children resources(const XnatPlace& place, const RequestContext& context);
   std::vector<XnatResource> resources_of(const XnatPlace& place, const RequestContext& context);
+  std::vector<XnatResource> all_resources(const std::string& experiment,
+                                          const RequestContext& context) const;
   std::vector<Entry> files(const RemotePath& directory, const XnatPlace& place,
                            const RequestContext& context);
   void drop_distrusted(const RemotePath& directory, std::vector<Entry>& entries) const;

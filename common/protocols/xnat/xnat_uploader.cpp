@@ -308,8 +308,8 @@ void XnatUploader::upload_tree(const std::vector<FileToSend>& files,
   SentFiles sent;
   std::vector<const FileToSend*> pack;
   std::uint64_t bytes = 0;
-  const auto send_pack = [&] {
-    if (!pack.empty()) send_archive(resource, pack, on_sent, sent, context);
+  const auto send_what_is_packed = [&] {
+    if (!pack.empty()) send_pack(resource, pack, on_sent, sent, context);
     pack.clear();
     bytes = 0;
   };
@@ -320,11 +320,12 @@ void XnatUploader::upload_tree(const std::vector<FileToSend>& files,
       on_sent(static_cast<std::int64_t>(file.size));
       continue;
     }
-    if (bytes + file.size > kMaxArchive || pack.size() == ZipSource::kMaxFiles) send_pack();
+    if (bytes + file.size > kMaxArchive || pack.size() == ZipSource::kMaxFiles)
+      send_what_is_packed();
     pack.push_back(&file);
     bytes += file.size;
   }
-  send_pack();
+  send_what_is_packed();
   prove(resource, sent, context);
 }
 
@@ -362,6 +363,31 @@ XnatUploader::Sent XnatUploader::describe(const FileToSend& file, const RequestC
     offset += count;
   }
   return {source->size(), md5.hex(), static_cast<std::uint32_t>(crc)};
+}
+
+void XnatUploader::send_pack(const std::string& resource,
+                             const std::vector<const FileToSend*>& files,
+                             const std::function<void(std::int64_t)>& on_sent, SentFiles& sent,
+                             const RequestContext& context) {
+  if (!refuses_archives_) {
+    try {
+      return send_archive(resource, files, on_sent, sent, context);
+    } catch (const Error& error) {
+      refuses_archives_ =
+          error.kind() == ErrorKind::Remote || error.kind() == ErrorKind::Unsupported;
+      if (!refuses_archives_) throw;
+      log(LogLevel::Info, error.message() + ": sending file by file");
+    }
+  }
+  for (const FileToSend* file : files) {
+    if (file->size == 0 || !is_kept_by_upload(file->path)) {
+      send_archive(resource, {file}, on_sent, sent, context);
+      continue;
+    }
+    const auto source = file->open();
+    sent[file->path] = send_plain(resource, file->path, *source, context);
+    on_sent(static_cast<std::int64_t>(file->size));
+  }
 }
 
 void XnatUploader::send_archive(const std::string& resource,

@@ -78,6 +78,10 @@ class XnatUploader final : public Uploader, public TreeUploader {
   static Sent describe(const FileToSend& file, const RequestContext& context);
   Sent send_plain(const std::string& resource, const RemotePath& path, ByteSource& source,
                   const RequestContext& context);
+  /// In an archive, where the server unpacks it, else one by one.
+  void send_pack(const std::string& resource, const std::vector<const FileToSend*>& files,
+                 const std::function<void(std::int64_t)>& on_sent, SentFiles& sent,
+                 const RequestContext& context);
   void send_archive(const std::string& resource, const std::vector<const FileToSend*>& files,
                     const std::function<void(std::int64_t)>& on_sent, SentFiles& sent,
                     const RequestContext& context);
@@ -97,6 +101,7 @@ class XnatUploader final : public Uploader, public TreeUploader {
   std::mutex mutex_;  ///< held while anything is sent
   // guarded by mutex_
   std::set<RemotePath> begun_;  ///< what is there of them is our own
+  bool refuses_archives_ = false;
 };
 
 }  // namespace red

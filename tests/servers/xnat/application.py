@@ -40,6 +40,9 @@ class Settings:
         self.login_page = False
         self.checksums = True
         self.catalog_time = 0.0
+        self.guest_cookies = True
+        self.lists_all = True
+        self.own_category = "resources"
         self.lost_updates_refused = True
 
 
@@ -147,7 +150,7 @@ class Application:
     def _as_guest(self, exchange, session_id):
         request = exchange.request
         if self._settings.is_open:
-            exchange.is_new_session = True
+            exchange.is_new_session = self._settings.guest_cookies
             return self._accounts.begin(accounts.GUEST)
         if session_id and self._settings.login_page:
             raise Refusal(login_page())

@@ -282,11 +282,12 @@ class Listings:
     def _resources(self, request, place, _):
         columns = ["xnat_abstractresource_id", "label", "element_name", "category", "cat_id",
                    "cat_desc", "file_count", "file_size", "tags", "content", "format"]
-        found = place.resources(request.is_true("all"))
+        found = place.resources(self._settings.lists_all and request.is_true("all"))
         if not found and not place.owners():
             raise NotFound("")
         rows = [[str(each.resource.number), each.resource.label, "xnat:resourceCatalog",
-                 each.category, each.cat_id, each.cat_desc, str(each.resource.count),
+                 each.category if each.category != "resources" else self._settings.own_category,
+                 each.cat_id, each.cat_desc, str(each.resource.count),
                  str(each.resource.total), each.resource.tags, each.resource.content,
                  each.resource.format] for each in found]
         return table(request, rows, columns, after=',"title": "Resources"' + total(rows))

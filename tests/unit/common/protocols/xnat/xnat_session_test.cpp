@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <thread>
 
 #include "common/net/curl_http_client.h"
+#include "tests/fakes/text_source.h"
 #include "tests/unit/common/net/scripted_server.h"
 
 namespace red::testing {
@@ -19,6 +21,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 constexpr const char* kJson = "Content-Type: application/json\r\n";
 constexpr const char* kHtml = "Content-Type: text/html\r\n";
@@ -60,6 +63,15 @@ class XnatSessionTest : public ::testing::Test {
       return error;
     }
     return {ErrorKind::Internal, "no error"};
+  }
+
+  /// The cookies of all sessions that were ended.
+  std::vector<std::string> logouts() const {
+    std::vector<std::string> cookies;
+    for (const WireRequest& request : log_.all()) {
+      if (request.method == "DELETE") cookies.push_back(request.header("Cookie"));
+    }
+    return cookies;
   }
 
   std::atomic<int> logins_ = 0;
@@ -162,6 +174,14 @@ TEST_P(XnatExpiry, RenewsItOnceForAllWhoFindOut) {
   EXPECT_EQ(logins_, 2);
 }
 
+TEST_P(XnatExpiry, LogsOutOfBothLoginsAtItsEnd) {
+  answer_ = [this](const auto& request) { return answer(request); };
+  get();
+  session_->end();
+  EXPECT_THAT(logouts(),
+              UnorderedElementsAre("JSESSIONID=S1; route=r1", "JSESSIONID=S2; route=r1"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Answers, XnatExpiry,
     ::testing::Values(http_answer(401, "<html>", kHtml), http_answer(200, "<html>Login", kHtml),
@@ -170,12 +190,92 @@ INSTANTIATE_TEST_SUITE_P(
                                   "Content-Type: application/json\r\n"
                                   "Set-Cookie: JSESSIONID=guest; Path=/\r\n")));
 
+/// An open site, which takes who has no session for a guest, who may not see anything. The
+/// parameter is how it answers to one who asks who he is.
+class XnatOpenSite : public XnatExpiry {
+ protected:
+  void SetUp() override {
+    XnatSessionTest::SetUp();
+    answer_ = [this](const WireRequest& request) {
+      const bool is_guest = request.header("Cookie").find("S1") != std::string::npos;
+      if (request.target == "/data/auth") return is_guest ? GetParam() : user_;
+      return is_guest ? http_answer(request.method == "GET" ? 404 : 403)
+                      : http_answer(200, request.body, kJson);
+    };
+  }
+  int count(const std::string& line) const {
+    const auto lines = log_.lines();
+    return static_cast<int>(std::count(lines.begin(), lines.end(), line));
+  }
+
+  // Of an alias token it is the owner.
+  const std::string user_ = http_answer(200, "User 'grace' is logged in");
+};
+
+TEST_P(XnatOpenSite, RenewsTheSessionOnceForAllWhoAreTakenForAGuest) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 16; ++i) threads.emplace_back([this] { EXPECT_EQ(get().head.status, 200); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(logins_, 2);
+  EXPECT_EQ(count("GET /data/auth"), 1);
+}
+
+TEST_P(XnatOpenSite, RepeatsAnUploadThatWasTakenForAGuests) {
+  HttpRequest request{.method = "PUT", .url = server_->url("/data/x")};
+  request.body = std::make_shared<TextSource>("content");
+  const HttpResponse response =
+      exchange(*session_, std::move(request), RequestContext::within(30s), 10'000);
+  EXPECT_EQ(response.head.status, 200);
+  EXPECT_EQ(response.body, "content");
+  EXPECT_EQ(logins_, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Answers, XnatOpenSite,
+                         ::testing::Values(http_answer(200, "User 'guest' is logged in"),
+                                           http_answer(200, "<html>Login", kHtml),
+                                           http_answer(401, "<html>", kHtml), http_answer(404)));
+
+TEST_F(XnatSessionTest, BelievesWhatTheServerDoesNotHaveOnceItKnowsTheUser) {
+  answer_ = [](const WireRequest& request) {
+    if (request.target != "/data/auth") return http_answer(404);
+    return http_answer(200, "User 'grace' is logged in");
+  };
+  EXPECT_EQ(get().head.status, 404);
+  EXPECT_EQ(get().head.status, 404);
+  EXPECT_THAT(log_.lines(), ElementsAre("GET /data/JSESSION", "GET /data/x", "GET /data/auth",
+                                        "GET /data/x", "GET /data/x"));
+}
+
+TEST_F(XnatSessionTest, LogsInOnceMoreOnlyWhereTheServerNeverKnowsTheUser) {
+  answer_ = [](const auto&) { return http_answer(404); };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(get().head.status, 404);
+  EXPECT_EQ(logins_, 2);
+}
+
+TEST_F(XnatSessionTest, FailsWhatItCannotAskAbout) {
+  answer_ = [](const WireRequest& request) {
+    return request.target == "/data/auth" ? "nonsense\r\n\r\n" : http_answer(404);
+  };
+  EXPECT_THAT(error_of_get().message(), HasSubstr("asking who is logged in"));
+  answer_ = [](const auto&) { return http_answer(200, "{}", kJson); };
+  EXPECT_EQ(get().body, "{}");
+  EXPECT_EQ(logins_, 1);
+}
+
 TEST_F(XnatSessionTest, RepeatsAnExchangeOnceOnly) {
   answer_ = [](const auto&) { return http_answer(401); };
   EXPECT_EQ(get().head.status, 401);
   EXPECT_EQ(logins_, 2);
   answer_ = [](const auto&) { return http_answer(200, "<html>", kHtml); };
   EXPECT_THAT(error_of_get().message(), HasSubstr("login page"));
+}
+
+TEST_F(XnatSessionTest, LogsOutOfEveryLoginWhereTheLoginPageNeverEnds) {
+  answer_ = [](const auto&) { return http_answer(200, "<html>", kHtml); };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(error_of_get().kind(), ErrorKind::Authentication);
+  EXPECT_EQ(logins_, 4);
+  session_->end();
+  EXPECT_EQ(logouts().size(), 4U);
 }
 
 TEST_F(XnatSessionTest, DoesNotMindAServerThatAlwaysSetsCookies) {
