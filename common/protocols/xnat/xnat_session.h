@@ -33,19 +33,18 @@ namespace red {
 /// is busy, is Error{Unavailable}.
 ///
 /// Thread-safe.
-class XnatSession final : public HttpClient,
-                          public std::enable_shared_from_this<XnatSession> {
-public:
-  XnatSession(std::shared_ptr<HttpClient> client, const XnatAccess &access);
+class XnatSession final : public HttpClient, public std::enable_shared_from_this<XnatSession> {
+ public:
+  XnatSession(std::shared_ptr<HttpClient> client, const XnatAccess& access);
 
   void start(HttpRequest request, std::shared_ptr<HttpSink> sink,
-             const RequestContext &context) override;
+             const RequestContext& context) override;
 
   /// Logs out, of earlier logins, too; bounded in time. Whatever is started
   /// later fails. Blocks.
   void end() noexcept;
 
-private:
+ private:
   enum class State { LoggedOut, LoggingIn, LoggedIn, InDoubt, Refused, Ended };
   /// An exchange that waits for a login, or for the server to say that there
   /// still is one.
@@ -53,7 +52,7 @@ private:
     HttpRequest request;
     std::shared_ptr<HttpSink> sink;
     RequestContext context;
-    int login_before = 0; ///< the login under which it was tried, 0: none
+    int login_before = 0;  ///< the login under which it was tried, 0: none
   };
   class Exchange;
   /// Takes a small answer as a whole.
@@ -70,24 +69,21 @@ private:
   /// The exchange has to be made again once it is known whether the login still
   /// is one.
   void ask_who_we_are(Waiting waiting, int login);
-  void who_we_are_came(const HttpResponseHead &head, const std::string &body,
-                       const Error *error,
-                       const RequestContext &context) noexcept;
+  void who_we_are_came(const HttpResponseHead& head, const std::string& body, const Error* error,
+                       const RequestContext& context) noexcept;
   /// Needs the lock. The login, which may be a good one after all, is kept to
   /// be ended.
   void give_up_login();
-  void log_out(const std::string &cookies, TimePoint deadline);
-  void logged_out(const HttpResponseHead &head, const std::string &body,
-                  const Error *error, const RequestContext &context) noexcept;
-  void log_in(const RequestContext &context);
-  void login_ended(const HttpResponseHead &head, const std::string &body,
-                   const Error *error, const RequestContext &context) noexcept;
+  void log_out(const std::string& cookies, TimePoint deadline);
+  void logged_out(const HttpResponseHead& head, const std::string& body, const Error* error,
+                  const RequestContext& context) noexcept;
+  void log_in(const RequestContext& context);
+  void login_ended(const HttpResponseHead& head, const std::string& body, const Error* error,
+                   const RequestContext& context) noexcept;
   void logged_in(std::string cookies);
   /// `next`: the state without a login or an answer.
-  void fail_waiting(const Error &error, State next,
-                    const RequestContext &context);
-  std::string cookies_of_login(const HttpResponseHead &head,
-                               const std::string &body) const;
+  void fail_waiting(const Error& error, State next, const RequestContext& context);
+  std::string cookies_of_login(const HttpResponseHead& head, const std::string& body) const;
   Url url_below(std::string_view path) const;
 
   // set once
@@ -103,14 +99,14 @@ private:
   std::condition_variable changed_;
   // guarded by mutex_
   State state_ = State::LoggedOut;
-  int login_ = 0; ///< numbers the logins from 1
+  int login_ = 0;  ///< numbers the logins from 1
   std::string cookies_;
-  std::vector<std::string> former_cookies_; ///< of logins that were given up
-  int logouts_ = 0;                         ///< on their way
+  std::vector<std::string> former_cookies_;  ///< of logins that were given up
+  int logouts_ = 0;                          ///< on their way
   std::vector<Waiting> waiting_;
   std::optional<Error> refusal_;
   /// When the server has said last who we are.
   TimePoint known_since_ = TimePoint::min();
 };
 
-} // namespace red
+}  // namespace red
