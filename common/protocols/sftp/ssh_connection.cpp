@@ -324,9 +324,8 @@ void SshConnection::authenticate(SshLoginNotes& notes) {
     if (attempt("publickey", [&] { return authenticate_by_key(notes); })) return;
   } else {
     if (attempt("password", [&] { return authenticate_by_password(); })) return;
-    // A server that wants both offers the second once the first was right.
-    const bool may_want_both =
-        has_tried && notes.authentication.empty() && !holds_word(methods, "keyboard-interactive");
+    // A server that wants both offers the second once the first was right, nothing else before.
+    const bool may_want_both = notes.authentication.empty() && methods == "password";
     if (may_want_both) methods = offered_methods();
     if (attempt("keyboard-interactive", [&] { return authenticate_interactively(); })) {
       if (may_want_both) notes.authentication.clear();
