@@ -139,7 +139,11 @@ void EditedFile::send_again(const std::shared_ptr<Piece>& piece) {
     const std::lock_guard lock(mutex_);
     is_its_turn = is_its_turn || oldest_open() == piece->number;
   }
-  if (is_its_turn) return send(piece);
+  if (is_its_turn) {
+    // Others may have made progress since: then there is time beyond that of the first try.
+    piece->deadline = std::max(piece->deadline, give_up_at());
+    return send(piece);
+  }
   environment_.timer.at(std::chrono::steady_clock::now() + kFirstPause,
                         [self = shared_from_this(), piece] { self->send_again(piece); });
 }

@@ -82,7 +82,7 @@ class EditedFile : public std::enable_shared_from_this<EditedFile> {
     std::optional<FileChange> change;
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes;
-    TimePoint deadline{};  ///< of one try; set when it is first sent
+    TimePoint deadline{};  ///< of the try that is made
     int tries = 0;
 
     std::uint64_t end() const { return offset + bytes.size(); }
