@@ -212,6 +212,19 @@ TEST_F(MountRead, ExtendedAttributesTellUrlVersionAndType) {
   EXPECT_THAT(values, Contains("image/x-test"));
 }
 
+TEST_F(MountRead, NamespacesOfAttributesThatDoNotExistAreNotSupported) {
+  const NginxServer server;
+  write_file(server.root() / "file", "content");
+  ASSERT_THAT(mount(server.url()), Succeeded());
+  char value[64];
+  for (const char* name : {"security.selinux", "security.capability", "system.posix_acl_access"}) {
+    EXPECT_EQ(::getxattr((mount_ / "file").c_str(), name, value, sizeof value), -1);
+    EXPECT_EQ(errno, ENOTSUP) << name;
+  }
+  EXPECT_EQ(::getxattr((mount_ / "file").c_str(), "user.other", value, sizeof value), -1);
+  EXPECT_EQ(errno, ENODATA);
+}
+
 TEST_F(MountRead, ShowsNeitherLinksOutOfTheDirectoryNorCycles) {
   HostileServer server;
   server.on("/data/", page(R"html(<title>Index of /data/</title>
