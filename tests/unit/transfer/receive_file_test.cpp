@@ -49,7 +49,7 @@ const Error kReset(ErrorKind::Network, "connection reset");
 
 class ReceiveFile : public ::testing::Test {
  protected:
-  void receive() { receive_file(store_, target(), progress_, {}); }
+  void receive() { receive_file(store_, target(), {}, progress_, {}); }
 
   Error failure() {
     try {
@@ -160,7 +160,7 @@ TEST_F(ReceiveFile, EndsWhenItIsStopped) {
     stop.request_stop();
   });
   try {
-    receive_file(store_, target(), progress_, stop.get_token());
+    receive_file(store_, target(), {}, progress_, stop.get_token());
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::Cancelled);
@@ -184,7 +184,7 @@ TEST_F(ReceiveFile, ReportsAFullDiskAtOnce) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   store_.set_file("", random_bytes(1'000'000));
   try {
-    receive_file(store_, "/dev/full", progress_, {});
+    receive_file(store_, "/dev/full", {}, progress_, {});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.error_number(), ENOSPC);
@@ -205,7 +205,7 @@ TEST(ReceiveFileWithRetries, BeginsAgainWhereNothingProvesTheSameContent) {
     return answer;
   });
   const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
-  receive_file(*store, directory / "f", progress, {});
+  receive_file(*store, directory / "f", {}, progress, {});
   EXPECT_EQ(read_file(directory / "f"), content);
   EXPECT_EQ(progress.bytes, 100'000) << "what came twice counts once";
   EXPECT_EQ(progress.expected_bytes, 100'000U);
@@ -227,7 +227,7 @@ TEST(ReceiveFileWithRetries, DoesNotBeginAgainInAPipe) {
   });
   const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
   std::thread reader([&] { read_file(pipe); });
-  EXPECT_THROW(receive_file(*store, pipe, progress, {}), Error);
+  EXPECT_THROW(receive_file(*store, pipe, {}, progress, {}), Error);
   reader.join();
 }
 

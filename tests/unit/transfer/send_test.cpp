@@ -62,7 +62,7 @@ class Sending : public ::testing::Test {
 
 class SendFile : public Sending {
  protected:
-  void send() { send_file(store_, source() / "f", progress_, {}); }
+  void send() { send_file(store_, source() / "f", {}, progress_, {}); }
 };
 
 TEST_F(SendFile, SendsTheFileAsTheRoot) {
@@ -84,7 +84,7 @@ TEST_F(SendFile, CountsBytesOnceThatWereSentTwice) {
                                   {3, std::chrono::seconds(8), std::chrono::seconds(10),
                                    std::chrono::milliseconds(2), std::chrono::milliseconds(2)},
                                   timer);
-  send_file(*store, source() / "f", progress_, {});
+  send_file(*store, source() / "f", {}, progress_, {});
   EXPECT_EQ(progress_.bytes, 200'000);
 }
 
