@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/logging.h"
 #include "transfer/gzip_stream.h"
 
 namespace red {
@@ -38,6 +37,12 @@ Error damaged(struct archive* archive) {
   const std::string why = text_of(::archive_error_string(archive));
   return {ErrorKind::Protocol,
           "the archive is damaged (" + (why.empty() ? "no reason given" : why) + ")"};
+}
+
+/// Without a locale no name but ASCII can be converted into it: that is meant, the bytes are kept.
+/// All other warnings are about damage, wrong checksums among them.
+bool is_harmless(struct archive* archive) {
+  return text_of(::archive_error_string(archive)).find("can't be converted") != std::string::npos;
 }
 
 /// Calls what may throw from libarchive, which is C: the error is kept until it has returned.
@@ -214,14 +219,11 @@ ArchiveReader::ArchiveReader(ByteSource& zip) : state_(std::make_unique<State>("
 
 ArchiveReader::~ArchiveReader() = default;
 
-/// A warning is about what is not used here, such as the conversion of a name into a locale.
 void ArchiveReader::check(int result) {
   struct archive* const archive = state_->archive.get();
   state_->input.rethrow();
   if (result == ARCHIVE_OK || result == ARCHIVE_EOF) return;
-  if (result == ARCHIVE_WARN) {
-    return log(LogLevel::Debug, "archive: " + text_of(::archive_error_string(archive)));
-  }
+  if (result == ARCHIVE_WARN && is_harmless(archive)) return;
   if (::archive_format(archive) == 0) {
     throw Error(ErrorKind::Protocol, std::string("it is no ") + state_->format_name + " archive");
   }

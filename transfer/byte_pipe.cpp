@@ -7,7 +7,7 @@ namespace red {
 bool BytePipe::write(std::span<const std::byte> bytes) {
   std::unique_lock lock(mutex_);
   while (!bytes.empty()) {
-    changed_.wait(lock, [this] { return count_ < ring_.size() || is_closed_; });
+    changed_.wait(lock, [this] { return count_ < capacity_ || is_closed_; });
     if (is_closed_) return false;
     bytes = bytes.subspan(put(bytes));
     changed_.notify_all();
@@ -47,18 +47,18 @@ void BytePipe::wait_for_writer() {
 }
 
 std::size_t BytePipe::put(std::span<const std::byte> bytes) {
-  const std::size_t at = (begin_ + count_) % ring_.size();
-  const std::size_t room = std::min(ring_.size() - count_, ring_.size() - at);
+  const std::size_t at = (begin_ + count_) % capacity_;
+  const std::size_t room = std::min(capacity_ - count_, capacity_ - at);
   const auto fitting = bytes.first(std::min(bytes.size(), room));
-  std::copy(fitting.begin(), fitting.end(), ring_.begin() + static_cast<std::ptrdiff_t>(at));
+  std::copy(fitting.begin(), fitting.end(), ring_.get() + at);
   count_ += fitting.size();
   return fitting.size();
 }
 
 std::size_t BytePipe::get(std::span<std::byte> buffer) {
-  const std::size_t count = std::min({buffer.size(), count_, ring_.size() - begin_});
-  std::copy_n(ring_.begin() + static_cast<std::ptrdiff_t>(begin_), count, buffer.begin());
-  begin_ = (begin_ + count) % ring_.size();
+  const std::size_t count = std::min({buffer.size(), count_, capacity_ - begin_});
+  std::copy_n(ring_.get() + begin_, count, buffer.begin());
+  begin_ = (begin_ + count) % capacity_;
   count_ -= count;
   return count;
 }

@@ -2,10 +2,10 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "common/error.h"
 #include "transfer/byte_stream.h"
@@ -16,7 +16,8 @@ namespace red {
 /// the pipe is full, the reader while it is empty. Thread-safe.
 class BytePipe final : public ByteStream {
  public:
-  explicit BytePipe(std::size_t capacity) : ring_(capacity) {}
+  explicit BytePipe(std::size_t capacity)
+      : capacity_(capacity), ring_(std::make_unique_for_overwrite<std::byte[]>(capacity)) {}
 
   /// Writer: waits until all is in the pipe. False once nobody reads any more.
   bool write(std::span<const std::byte> bytes);
@@ -34,10 +35,12 @@ class BytePipe final : public ByteStream {
   std::size_t put(std::span<const std::byte> bytes);
   std::size_t get(std::span<std::byte> buffer);
 
+  const std::size_t capacity_;
+
   std::mutex mutex_;
   std::condition_variable changed_;
   // guarded by mutex_
-  std::vector<std::byte> ring_;
+  const std::unique_ptr<std::byte[]> ring_;
   std::size_t begin_ = 0;  ///< of the bytes in ring_
   std::size_t count_ = 0;
   bool has_ended_ = false;

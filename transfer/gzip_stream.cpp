@@ -50,8 +50,9 @@ bool GzipStream::fill() {
 /// False at the end of the file.
 bool GzipStream::begin_member() {
   if (has_had_member_) skip_zeros();
-  if (!fill()) return false;
-  if (*inflater_->stream.next_in != kFirstByte) {
+  const bool is_there = fill();
+  if (has_had_member_ && !is_there) return false;
+  if (!is_there || *inflater_->stream.next_in != kFirstByte) {
     if (has_had_member_) throw damaged("something follows its end");
     throw Error(ErrorKind::Protocol, "it is not compressed by gzip");
   }

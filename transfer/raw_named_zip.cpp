@@ -26,8 +26,11 @@ constexpr std::uint16_t kZip64Extra = 1;
 // As far from the end as libarchive looks for it.
 constexpr std::uint64_t kTail = 16 << 10;
 
-constexpr std::size_t kFlagsHighByte = 7;  // in the local header
-constexpr std::byte kUtf8Mark{0x08};       // bit 11 of the flags
+// In the local header.
+constexpr std::size_t kSystem = 5;
+constexpr std::size_t kFlagsHighByte = 7;
+constexpr std::byte kUtf8Mark{0x08};  // bit 11 of the flags
+constexpr std::byte kUnix{3};
 
 std::string read_exactly(ByteSource& source, std::uint64_t offset, std::size_t count) {
   std::string bytes(count, '\0');
@@ -129,13 +132,14 @@ RawNamedZip::RawNamedZip(ByteSource& zip, std::uint64_t max_members) : zip_(zip)
     }
     const std::size_t name = u16(header, 28);
     const std::string extra = read_exactly(zip, at + kCentralHeaderSize + name, u16(header, 30));
-    look_at_member(local_header_of(header, extra) + directory->shift);
+    look_at_member(local_header_of(header, extra) + directory->shift,
+                   static_cast<std::byte>(header[kSystem]) == kUnix);
     at += kCentralHeaderSize + name + u16(header, 30) + u16(header, 32);
   }
-  std::sort(marked_.begin(), marked_.end());
+  std::ranges::sort(changes_, {}, &Change::offset);
 }
 
-void RawNamedZip::look_at_member(std::uint64_t local_header) {
+void RawNamedZip::look_at_member(std::uint64_t local_header, bool is_from_unix) {
   if (local_header >= zip_.size()) return;
   const std::string header = read_exactly(zip_, local_header, kLocalHeaderSize);
   if (!is_record(header, kLocalHeaderSize, kLocalHeader)) return;
@@ -144,14 +148,18 @@ void RawNamedZip::look_at_member(std::uint64_t local_header) {
     throw Error(ErrorKind::Protocol, "a member of the archive has NUL in its name");
   }
   const auto flags = static_cast<std::byte>(header[kFlagsHighByte]);
-  if ((flags & kUtf8Mark) != std::byte{0}) marked_.push_back(local_header + kFlagsHighByte);
+  if ((flags & kUtf8Mark) != std::byte{0}) {
+    changes_.push_back({local_header + kFlagsHighByte, flags & ~kUtf8Mark});
+  }
+  // Programs say in the central directory which system the member is from, and 0 here.
+  if (is_from_unix) changes_.push_back({local_header + kSystem, kUnix});
 }
 
 std::size_t RawNamedZip::read_at(std::uint64_t offset, std::span<std::byte> buffer) {
   const std::size_t count = zip_.read_at(offset, buffer);
-  for (auto marked = std::lower_bound(marked_.begin(), marked_.end(), offset);
-       marked != marked_.end() && *marked < offset + count; ++marked) {
-    buffer[static_cast<std::size_t>(*marked - offset)] &= ~kUtf8Mark;
+  for (auto change = std::ranges::lower_bound(changes_, offset, {}, &Change::offset);
+       change != changes_.end() && change->offset < offset + count; ++change) {
+    buffer[static_cast<std::size_t>(change->offset - offset)] = change->value;
   }
   return count;
 }

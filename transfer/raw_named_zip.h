@@ -7,10 +7,10 @@
 
 namespace red {
 
-/// A zip archive with the mark "this name is UTF-8" taken from its members. libarchive converts
-/// marked names into the locale and puts them into NFC, or fails to; unmarked ones keep their
-/// bytes. Where the archive is not as it should be, nothing is changed: reading it tells what is
-/// wrong.
+/// A zip archive with headers of its members such that libarchive keeps the bytes of their names.
+/// It would convert names that are marked as UTF-8 into the locale and put them into NFC, or fail
+/// to, and take backslashes for slashes where a member looks as if it came from DOS. Where the
+/// archive is not as it should be, nothing is changed: reading it tells what is wrong.
 class RawNamedZip final : public ByteSource {
  public:
   /// Reads the central directory. `zip` must outlive this. Throws Error{Protocol} for names with
@@ -25,11 +25,16 @@ class RawNamedZip final : public ByteSource {
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override;
 
  private:
-  void look_at_member(std::uint64_t local_header);
+  struct Change {
+    std::uint64_t offset = 0;
+    std::byte value{};
+  };
+
+  void look_at_member(std::uint64_t local_header, bool is_from_unix);
 
   ByteSource& zip_;
   bool is_empty_ = false;
-  std::vector<std::uint64_t> marked_;  ///< offsets of the bytes with the mark, ascending
+  std::vector<Change> changes_;  ///< by offset
 };
 
 }  // namespace red

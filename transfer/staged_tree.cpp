@@ -103,6 +103,7 @@ void StagedTree::remember(const RemotePath& path) {
 
 void StagedTree::add_directory(const RemotePath& path, const LocalAttributes& attributes) {
   if (path.is_root()) return;
+  stage_.directory(path.parent());
   try {
     stage_.directory(path);
   } catch (const Error& error) {

@@ -26,6 +26,7 @@
 #include "tests/fakes/counting_progress.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_store.h"
+#include "tests/fakes/text_source.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/temporary_directory.h"
 #include "transfer/file_reception.h"
@@ -191,6 +192,76 @@ TEST_F(ReceiveFile, ReportsAFullDiskAtOnce) {
   }
 }
 
+const Error kUnwanted(ErrorKind::Integrity, "not wanted");
+
+/// Lets one content pass.
+ContentCheck wants(const std::string& content) {
+  return [content](ByteSource& source) {
+    std::string text(static_cast<std::size_t>(source.size()), '\0');
+    const auto bytes = std::as_writable_bytes(std::span(text));
+    for (std::size_t done = 0; done < bytes.size();) {
+      done += source.read_at(done, bytes.subspan(done));
+    }
+    if (text != content) throw Error(kUnwanted);
+  };
+}
+
+TEST_F(ReceiveFile, KeepsWhatPassesTheCheck) {
+  const std::string content = random_bytes(300'000);
+  store_.set_file("", content);
+  receive_file(store_, target(), wants(content), progress_, {});
+  EXPECT_EQ(read_file(target()), content);
+}
+
+TEST_F(ReceiveFile, LeavesTheOldFileWhenTheNewOneDoesNotPass) {
+  write_file(target(), "old");
+  store_.set_file("", "new");
+  try {
+    receive_file(store_, target(), wants("other"), progress_, {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Integrity);
+    EXPECT_EQ(error.message(), "receiving " + store_.location({}) + ": not wanted");
+  }
+  EXPECT_EQ(read_file(target()), "old");
+  EXPECT_EQ(names_in(directory_.path()).size(), 1U);
+}
+
+TEST_F(ReceiveFile, WritesIntoAPipeOnlyWhatPassesTheCheck) {
+  ASSERT_EQ(::mkfifo(target().c_str(), 0600), 0);
+  const std::string content = random_bytes(3'000'000);
+  store_.set_file("", content);
+  std::string received;
+  {
+    std::jthread reader([&] { received = read_file(target()); });
+    receive_file(store_, target(), wants(content), progress_, {});
+  }
+  EXPECT_TRUE(received == content);
+  {
+    std::jthread reader([&] { received = read_file(target()); });
+    EXPECT_THROW(receive_file(store_, target(), wants("other"), progress_, {}), Error);
+  }
+  EXPECT_EQ(received, "");
+}
+
+TEST_F(ReceiveFile, StopsDuringTheCheck) {
+  store_.set_file("", random_bytes(1000));
+  std::stop_source stop;
+  const ContentCheck endless = [&](ByteSource& source) {
+    std::byte byte{};
+    source.read_at(0, {&byte, 1});
+    stop.request_stop();
+    for (;;) source.read_at(0, {&byte, 1});
+  };
+  try {
+    receive_file(store_, target(), endless, progress_, stop.get_token());
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Cancelled);
+  }
+  EXPECT_TRUE(left_nothing());
+}
+
 TEST(ReceiveFileWithRetries, BeginsAgainWhereNothingProvesTheSameContent) {
   const TemporaryDirectory directory;
   CountingProgress progress;
@@ -247,10 +318,13 @@ class MemoryTarget final : public LocalTarget {
   void start_over() override { content_.clear(); }
   void start_writeback() override {}
   std::string digest(DigestAlgorithm) const override { return {}; }
+  std::unique_ptr<ByteSource> content() const override {
+    return std::make_unique<testing::TextSource>(content_);
+  }
   void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
-  const std::string& content() const { return content_; }
+  const std::string& text() const { return content_; }
   std::uint64_t written() const { return written_; }
 
  private:
@@ -300,7 +374,7 @@ class SharedReception {
 
   /// Every byte was written, and once.
   bool came_whole() const {
-    return !error() && target_->content() == content_ && target_->written() == content_.size() &&
+    return !error() && target_->text() == content_ && target_->written() == content_.size() &&
            progress_.bytes == static_cast<std::int64_t>(content_.size());
   }
 

@@ -99,6 +99,24 @@ TEST_F(SendFile, FailsBeforeItSendsWhenTheFileCannotBeRead) {
   expect_nothing_sent();
 }
 
+TEST_F(SendFile, SendsNothingThatDoesNotPassTheCheck) {
+  write_file(source() / "f", "abc");
+  std::uint64_t seen = 0;
+  const ContentCheck check = [&](ByteSource& content) {
+    seen = content.size();
+    throw Error(ErrorKind::Integrity, "not wanted");
+  };
+  try {
+    send_file(store_, source() / "f", check, progress_, {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Integrity);
+    EXPECT_EQ(error.message(), "sending " + (source() / "f").string() + ": not wanted");
+  }
+  EXPECT_EQ(seen, 3U);
+  expect_nothing_sent();
+}
+
 TEST_F(SendFile, SaysWhenTheStoreTakesNothing) {
   write_file(source() / "f", "x");
   store_.take_uploads(false);
@@ -273,7 +291,7 @@ TEST_F(SendDir, ReportsAllThatDiffersFromTheListingBeforeItSends) {
   const Error error = failure(&listing);
   EXPECT_EQ(error.kind(), ErrorKind::Integrity);
   for (const char* part : {"a: its SHA-1 is ", "b: its size is 1 bytes, expected are 2",
-                           "/c: No such file", "d: is a directory"}) {
+                           "\n  c: No such file", "d: is a directory"}) {
     EXPECT_NE(error.message().find(part), std::string::npos) << error.message();
   }
   EXPECT_EQ(error.message().find("ok"), std::string::npos) << error.message();
