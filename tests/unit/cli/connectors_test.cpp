@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/fakes/text_source.h"
 
@@ -111,6 +112,73 @@ TEST(Connectors, SendNowhereWhereSendingIsMocked) {
       prepare("red-connector-http-mock-send", R"({"url": "http://127.0.0.1:1/x"})").open();
   EXPECT_THROW(store->check(Purpose::ReceiveFile, RequestContext::within(std::chrono::seconds(5))),
                Error);
+}
+
+struct EarlierForm {
+  std::string_view connector;
+  std::vector<Purpose> purposes;
+  std::string_view access;
+};
+
+/// The examples of the documents of earlier connectors, and what their tables allow beyond them.
+const std::vector<EarlierForm>& earlier_forms() {
+  constexpr std::string_view kHttpGet = R"({"url": "http://example.com/files/data.csv",
+      "method": "GET", "auth": {"username": "username", "password": "password", "method": "BASIC"},
+      "disableSSLVerification": false})";
+  constexpr std::string_view kHttpPut = R"({"url": "https://example.com/files/data.csv",
+      "method": "PUT", "auth": {"username": "username", "password": "password", "method": "DIGEST"},
+      "disableSSLVerification": true})";
+  constexpr std::string_view kHttpPost =
+      R"({"url": "http://example.com/files/data.csv", "method": "POST"})";
+  static const std::vector<EarlierForm> forms{
+      {"red-connector-http", {Purpose::ReceiveFile, Purpose::ReceiveDir}, kHttpGet},
+      {"red-connector-http", {Purpose::SendFile, Purpose::SendDir}, kHttpPut},
+      {"red-connector-http", {Purpose::ReceiveFile, Purpose::SendFile}, kHttpPost},
+      {"red-connector-http-json", {Purpose::ReceiveFile}, kHttpGet},
+      {"red-connector-http-json", {Purpose::SendFile}, kHttpPut},
+      {"red-connector-http-json", {Purpose::ReceiveFile, Purpose::SendFile}, kHttpPost},
+      {"red-connector-http-mock-send", {Purpose::ReceiveFile, Purpose::MountDir}, kHttpGet},
+      {"red-connector-http-mock-send", {Purpose::SendFile, Purpose::SendDir}, kHttpPut},
+      {"red-connector-http-mock-send", {Purpose::ReceiveFile, Purpose::SendFile}, kHttpPost},
+      {"red-connector-http-archive",
+       {Purpose::ReceiveDir},
+       R"({"url": "http://example.com/files.zip", "method": "GET", "archiveFormat": "zip"})"},
+      {"red-connector-ssh", {Purpose::ReceiveFile, Purpose::SendFile}, R"({"host": "example.com",
+          "port": 22, "username": "username", "password": "password",
+          "fileDir": "/home/username/files", "fileName": "data.csv"})"},
+      {"red-connector-ssh",
+       {Purpose::ReceiveDir, Purpose::MountDir, Purpose::SendDir},
+       R"({"host": "example.com", "username": "username", "password": "password",
+          "fileDir": "/home/username/files"})"},
+      {"red-connector-xnat-http", {Purpose::ReceiveFile}, R"({"baseUrl": "https://example.com/xnat",
+          "project": "project", "subject": "subject", "session": "session",
+          "containerType": "scans", "container": "container", "resource": "resource",
+          "file": "scan.dat", "auth": {"username": "username", "password": "password"},
+          "disableSSLVerification": false})"},
+      {"red-connector-xnat-http", {Purpose::ReceiveFile}, R"({"baseUrl": "https://example.com/xnat",
+          "project": "project", "subject": "subject", "session": "session",
+          "resource": "resource", "file": "scan.dat",
+          "auth": {"username": "username", "password": "password"}})"},
+      {"red-connector-xnat-http", {Purpose::SendFile}, R"({"baseUrl": "https://example.com/xnat",
+          "project": "project", "subject": "subject", "session": "session",
+          "containerType": "assessors", "container": "container", "xsiType": "xnat:imageAssessorData",
+          "resource": "resource", "file": "data.csv", "overwriteExistingFile": false,
+          "auth": {"username": "username", "password": "password"},
+          "disableSSLVerification": false})"}};
+  return forms;
+}
+
+TEST(Connectors, TakeTheAccessDataOfEarlierConnectorsUnderEitherName) {
+  for (const EarlierForm& form : earlier_forms()) {
+    for (const Purpose purpose : form.purposes) {
+      EXPECT_TRUE(has_function(form.connector, purpose)) << form.connector;
+      for (const std::string_view name : {form.connector, std::string_view("red-connector")}) {
+        const Error error = error_of(
+            [&] { prepare_remote(name, parse_json(form.access, "access data"), purpose, {}); });
+        EXPECT_EQ(error.message(), "no error") << name << form.access;
+      }
+    }
+  }
 }
 
 TEST(Connectors, TellTheProtocolByTheAccessData) {
