@@ -61,8 +61,8 @@ Finding resolve(const std::string& host, std::uint16_t port, const RequestContex
   const TimePoint start = steady_clock::now();
   try {
     const auto addresses = resolve_host(host, port, kLimit, waiter);
-    return {FindingStatus::Ok,
-            host + ": " + addresses_text(addresses) + ", " + time_text(steady_clock::now() - start)};
+    return {FindingStatus::Ok, host + ": " + addresses_text(addresses) + ", " +
+                                   time_text(steady_clock::now() - start)};
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::Network) throw;
     throw Error(error.kind(), error.message() +
@@ -86,9 +86,8 @@ Finding connect(const Hop& hop, std::chrono::milliseconds timeout, const Request
   auto addresses = resolve_host(hop.host, hop.port, timeout, waiter);
   const TimePoint start = steady_clock::now();
   try {
-    const TcpConnection connection =
-        connect_tcp(std::move(addresses), (hop.proxy ? "the proxy " : "") + authority, start,
-                    timeout, waiter);
+    const TcpConnection connection = connect_tcp(
+        std::move(addresses), (hop.proxy ? "the proxy " : "") + authority, start, timeout, waiter);
     return {FindingStatus::Ok, authority_of(connection.peer.text(), hop.port) + ", " +
                                    time_text(steady_clock::now() - start)};
   } catch (const Error& error) {
@@ -124,7 +123,8 @@ std::string refused_certificate(const Url& url, HttpClientOptions options,
   try {
     const CertificateSummary certificate = probe_tls(url, options, context).certificate;
     if (certificate.subject.empty() && certificate.issuer.empty()) return {};
-    return "\nthe certificate: " + certificate_text(certificate, days_until(certificate.valid_until));
+    return "\nthe certificate: " +
+           certificate_text(certificate, days_until(certificate.valid_until));
   } catch (const Error&) {
     return {};
   }

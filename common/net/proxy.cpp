@@ -110,8 +110,8 @@ bool is_in_no_proxy(std::string_view host, std::string_view no_proxy) {
     const auto end = std::min(no_proxy.find_first_of(", \t"), no_proxy.size());
     const std::string token = lower_case(no_proxy.substr(0, end));
     no_proxy.remove_prefix(std::min(end + 1, no_proxy.size()));
-    const bool is_named = address.empty() ? is_below(plain, token)
-                                          : is_in_network(address, without_brackets(token));
+    const bool is_named =
+        address.empty() ? is_below(plain, token) : is_in_network(address, without_brackets(token));
     if (is_named) return true;
   }
   return false;

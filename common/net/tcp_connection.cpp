@@ -180,8 +180,8 @@ void ContextWaiter::wait(std::span<pollfd> sockets, TimePoint until) {
   });
   std::vector<pollfd> all(sockets.begin(), sockets.end());
   all.push_back({stopped_.number(), POLLIN, 0});
-  const auto left = std::chrono::ceil<milliseconds>(std::min(until, context_.deadline) -
-                                                    steady_clock::now());
+  const auto left =
+      std::chrono::ceil<milliseconds>(std::min(until, context_.deadline) - steady_clock::now());
   constexpr milliseconds kLongest{60'000};
   const auto timeout = std::clamp(left, milliseconds(0), kLongest);
   if (::poll(all.data(), all.size(), static_cast<int>(timeout.count())) < 0 && errno != EINTR) {

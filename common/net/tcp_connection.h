@@ -81,7 +81,6 @@ struct TcpConnection {
 /// long, and the first that answers is taken (RFC 8305). `authority` is for messages; the timeout
 /// counts from `start` on. Throws Error{Network} or Error{TimedOut}.
 TcpConnection connect_tcp(std::vector<TcpAddress> addresses, const std::string& authority,
-                          TimePoint start, std::chrono::milliseconds timeout,
-                          SocketWaiter& waiter);
+                          TimePoint start, std::chrono::milliseconds timeout, SocketWaiter& waiter);
 
 }  // namespace red

@@ -33,7 +33,17 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Examine, Upload, MakeDirectory, FinishDirectory, UploadTree };
+enum class FakeCall {
+  Stat,
+  List,
+  Read,
+  Check,
+  Examine,
+  Upload,
+  MakeDirectory,
+  FinishDirectory,
+  UploadTree
+};
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.

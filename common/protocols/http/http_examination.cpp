@@ -41,12 +41,13 @@ class HttpExaminer : public std::enable_shared_from_this<HttpExaminer> {
 
   void add_steps(std::vector<ExaminationStep>& steps) {
     const auto self = shared_from_this();
-    steps.push_back({"authentication", kLimit,
-                     [self](const RequestContext& context) { return self->authenticate(context); }});
+    steps.push_back({"authentication", kLimit, [self](const RequestContext& context) {
+                       return self->authenticate(context);
+                     }});
     steps.push_back(
         {"redirect", kLimit, [self](const RequestContext&) { return self->redirect(); }});
-    steps.push_back({"server", kLimit,
-                     [self](const RequestContext&) { return server_finding(self->head_); }});
+    steps.push_back(
+        {"server", kLimit, [self](const RequestContext&) { return server_finding(self->head_); }});
     steps.push_back({"server's clock", kLimit, [self](const RequestContext&) {
                        return clock_finding(self->head_, self->answered_);
                      }});

@@ -73,16 +73,17 @@ class LoginExaminer : public std::enable_shared_from_this<LoginExaminer> {
 
   std::optional<Finding> connection() const {
     throw_if_failed_at(SshStage::Connecting, ": check host, port and firewalls");
-    return Finding{FindingStatus::Ok, authority_of(notes_.peer, access_.port) + ", " +
-                                          time_text(notes_.connect_time)};
+    return Finding{FindingStatus::Ok,
+                   authority_of(notes_.peer, access_.port) + ", " + time_text(notes_.connect_time)};
   }
 
   std::optional<Finding> host_key() const {
     throw_if_failed_at(SshStage::HostKey, "");
     const std::string key = notes_.host_key_type + " " + notes_.host_key_fingerprint;
     if (!access_.host_key.empty()) return Finding{FindingStatus::Ok, key + ", as hostKey says"};
-    return Finding{FindingStatus::Note, key + ": not checked; to accept no other key, add "
-                                              "\"hostKey\": \"" +
+    return Finding{FindingStatus::Note, key +
+                                            ": not checked; to accept no other key, add "
+                                            "\"hostKey\": \"" +
                                             notes_.host_key_fingerprint + "\""};
   }
 

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include "common/net/tcp_connection.h"
 #include "common/protocols/sftp/sftp_access.h"
 #include "common/protocols/sftp/ssh_host_key.h"
 #include "common/protocols/sftp/ssh_key.h"
-#include "common/net/tcp_connection.h"
 
 namespace red {
 
