@@ -124,7 +124,9 @@ std::string table_row(const FindingRow& row, const TableLook& look) {
   bool is_first = true;
   for (const std::string& line : lines_of(fit_for_terminal(row.finding.text), columns)) {
     if (!is_first) text += std::string(kIndent, ' ');
-    text += line + "\n";
+    text += line;
+    text.resize(text.find_last_not_of(' ') + 1);
+    text += "\n";
     is_first = false;
   }
   return text;

@@ -30,6 +30,7 @@ constexpr std::chrono::seconds kFileSystemLimit{5};
 // Longer than anybody uses one build; certificates seem to have expired to a clock that is ahead.
 constexpr std::chrono::years kLongestUse{10};
 constexpr std::uint64_t kFewOpenFiles = 256;
+constexpr std::uint64_t kNoMemoryLimit = std::uint64_t{1} << 60;
 constexpr std::uint64_t kLittleMemory = 64 << 20;
 constexpr std::uint64_t kLittleSpace = 1 << 30;
 
@@ -265,6 +266,8 @@ FindingRow check_cache_directory(const std::optional<fs::path>& directory) {
 }
 
 FindingRow check_memory(std::optional<std::uint64_t> limit, std::uint64_t cache_bound) {
+  // Version 1 of control groups writes no limit as a number that no machine reaches.
+  if (limit && *limit >= kNoMemoryLimit) limit.reset();
   const std::string text = (limit ? "limit " + bytes_text(*limit) : std::string("no limit")) +
                            "; the cache of a mount takes up to " + bytes_text(cache_bound);
   const bool is_little = limit && *limit < kLittleMemory;

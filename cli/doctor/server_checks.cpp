@@ -53,7 +53,7 @@ bool is_for_reading(Purpose purpose) {
   return purpose != Purpose::SendFile && purpose != Purpose::SendDir;
 }
 
-std::string joined(const std::vector<Purpose>& purposes) {
+std::string joined(std::span<const Purpose> purposes) {
   std::string text;
   for (const Purpose each : purposes) {
     text += (text.empty() ? "" : ", ") + std::string(name_of(each));
@@ -137,6 +137,7 @@ class ServerExaminer {
         deadline_(steady_clock::now() + kWholeLimit) {}
 
   ServerVerdict run() {
+    show("access data", ok(store_.location({}) + ": complete for " + joined(purposes_)));
     bool is_reached = true;
     for (const ExaminationStep& step : examination_.steps) {
       is_reached = take(step.what, step.limit, is_reached, step.run) && is_reached;
@@ -192,8 +193,7 @@ class ServerExaminer {
     if (is_file && root_->size) text += " of " + bytes_text(*root_->size);
     if (fitting.empty()) {
       throw Error(ErrorKind::Unsupported,
-                  text + ", but the access data is for " +
-                      joined(std::vector<Purpose>(purposes_.begin(), purposes_.end())));
+                  text + ", but the access data is for " + joined(purposes_));
     }
     return ok(text + ", for " + joined(fitting));
   }
@@ -208,8 +208,10 @@ class ServerExaminer {
 
   void read(bool has_path) {
     bool has_sample = has_path;
-    if (has_path && root_->kind == EntryKind::Directory) {
-      has_sample = take("listing", kListingLimit, true,
+    const bool is_to_list =
+        root_ ? root_->kind == EntryKind::Directory : !is_for_files(purposes_.front());
+    if (is_to_list) {
+      has_sample = take("listing", kListingLimit, has_path,
                         [this](const RequestContext& context) { return listing(context); });
     }
     take("ranges", kRangesLimit, has_sample,

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 #include <string>
@@ -42,7 +43,8 @@ class Table {
     std::istringstream lines(output);
     std::string last;
     for (std::string line; std::getline(lines, line);) {
-      if (line.size() < kFinding) continue;
+      if (line.size() < kWhat) continue;
+      line.resize(std::max(line.size(), kFinding), ' ');
       if (line.front() == ' ') {
         rows_[last].finding += "\n" + line.substr(kFinding);
         continue;

@@ -13,7 +13,7 @@ TEST(FindingTable, AlignsStatusWhatAndFinding) {
   EXPECT_EQ(table_row(row(FindingStatus::Missing, "a\nb"), {}),
             "MISSING  clock             a\n"
             "                           b\n");
-  EXPECT_EQ(table_row(row(FindingStatus::Skipped, ""), {}), "skipped  clock             \n");
+  EXPECT_EQ(table_row(row(FindingStatus::Skipped, ""), {}), "skipped  clock\n");
 }
 
 TEST(FindingTable, LeavesALineWholeThatNoTerminalShows) {

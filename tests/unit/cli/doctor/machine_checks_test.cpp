@@ -130,6 +130,7 @@ TEST(CacheDirectoryCheck, SaysWhatIsNoDirectory) {
 TEST(LimitChecks, NoteWhatIsLittle) {
   EXPECT_EQ(check_memory({}, 256 << 20).finding.text,
             "no limit; the cache of a mount takes up to 256 MiB");
+  EXPECT_THAT(check_memory(0x7FFFFFFFFFFFF000, 256 << 20).finding.text, HasSubstr("no limit"));
   EXPECT_EQ(check_memory(32 << 20, 8 << 20).finding.status, FindingStatus::Note);
   EXPECT_EQ(check_open_files(1024, RLIM_INFINITY).finding.text,
             "1024 per process (at most no limit)");

@@ -41,8 +41,8 @@ TEST_F(ServerChecks, TellOfADirectoryStepByStep) {
   store_.set_file("small", "content");
   store_.set_file("sub/large", std::string(3 << 20, 'x'));
   EXPECT_FALSE(check(kDirectory).is_file);
-  EXPECT_EQ(order_, (std::vector<std::string>{"connection", "path", "listing", "ranges",
-                                              "round-trip time", "rate"}));
+  EXPECT_EQ(order_, (std::vector<std::string>{"access data", "connection", "path", "listing",
+                                              "ranges", "round-trip time", "rate"}));
   EXPECT_THAT(text("path"), HasSubstr("a directory, for mount-dir, receive-dir, send-dir"));
   EXPECT_THAT(text("listing"), HasSubstr("a map in memory: 2 entries, 1 of them files"));
   EXPECT_THAT(text("ranges"), HasSubstr("sub/large"));
