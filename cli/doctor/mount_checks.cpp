@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kContainerHint =
-    "start the container with --device /dev/fuse --cap-add SYS_ADMIN";
+    "a container needs --device /dev/fuse --cap-add SYS_ADMIN";
 
 Finding ok(std::string text) { return {FindingStatus::Ok, std::move(text)}; }
 Finding note(std::string text) { return {FindingStatus::Note, std::move(text)}; }
@@ -64,13 +64,13 @@ Finding judge_device(const MountFacts& facts) {
     case 0:
       return ok("can be opened");
     case ENOENT:
-      return missing("does not exist; in a container: " + hint + "; else: modprobe fuse");
+      return missing("does not exist: " + hint + ", any other machine modprobe fuse");
     case ENODEV:
     case ENXIO:
       return missing("the kernel has no FUSE: modprobe fuse (on the host)");
     default:
-      return failed(Error::local_io(facts.device_error, "cannot be opened").message() +
-                    "; in a container: " + hint + "; else: chmod 666 /dev/fuse");
+      return failed(Error::local_io(facts.device_error, "cannot be opened").message() + ": " +
+                    hint + ", any other machine chmod 666 /dev/fuse");
   }
 }
 
@@ -80,13 +80,13 @@ Finding judge_capabilities(const MountFacts& facts) {
                   ? "CAP_SYS_ADMIN is effective, in the initial user namespace"
                   : "CAP_SYS_ADMIN is effective, in a user namespace that owns the mounts here");
   }
-  if (facts.rights.can_mount) {
-    return note(
-        "CAP_SYS_ADMIN is effective in a user namespace to which the mounts here do not belong: it "
-        "does not count");
+  if (!facts.owns_mounts) {
+    return missing(
+        "the mounts here do not belong to this user namespace, in which no CAP_SYS_ADMIN counts, "
+        "fusermount3's neither: give it a mount namespace of its own (unshare -rm)");
   }
   if (facts.is_root) {
-    return missing("root lacks CAP_SYS_ADMIN; " + std::string(kContainerHint));
+    return missing("root lacks CAP_SYS_ADMIN: " + std::string(kContainerHint));
   }
   return note("CAP_SYS_ADMIN is not effective: fusermount3 is needed to mount");
 }
@@ -106,15 +106,15 @@ std::string weakness_of_fusermount(const MountFacts& facts) {
            "--security-opt no-new-privileges)";
   }
   if (!facts.rights.may_gain_mount) {
-    return path + " may not mount: CAP_SYS_ADMIN is out of bounds here; " +
-           std::string(kContainerHint);
+    return path +
+           " may not mount, CAP_SYS_ADMIN is out of bounds here: " + std::string(kContainerHint);
   }
   return {};
 }
 
-/// It gives root nothing that root lacks.
+/// It gives root nothing that root lacks, and helps nobody in another user namespace.
 bool needs_fusermount(const MountFacts& facts) {
-  return !mounts_by_itself(facts) && (!facts.is_root || facts.rights.can_mount);
+  return !facts.rights.can_mount && !facts.is_root && facts.owns_mounts;
 }
 
 Finding judge_fusermount(const MountFacts& facts) {

@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr auto kWholeLimit = 55s;
+constexpr auto kWholeLimit = 50s;
 constexpr auto kPathLimit = 15s;
 constexpr auto kListingLimit = 15s;
 constexpr auto kRangesLimit = 12s;
@@ -39,6 +39,8 @@ constexpr std::uint64_t kEnoughForRate = 1 << 20;
 constexpr std::uint64_t kRangeSize = 4096;
 /// Directories that are listed in search of a file.
 constexpr int kMostListings = 20;
+/// Files whose size a listing does not tell, and that are asked for theirs.
+constexpr int kMostSizes = 20;
 
 constexpr std::array<std::string_view, 5> kPurposes{"receive-file", "receive-dir", "mount-dir",
                                                     "send-file", "send-dir"};
@@ -59,6 +61,10 @@ std::string joined(std::span<const Purpose> purposes) {
     text += (text.empty() ? "" : ", ") + std::string(name_of(each));
   }
   return text;
+}
+
+std::string counted(std::size_t count, std::string_view one, std::string_view more) {
+  return std::to_string(count) + " " + std::string(count == 1 ? one : more);
 }
 
 Finding ok(std::string text) { return {FindingStatus::Ok, std::move(text)}; }
@@ -235,8 +241,9 @@ class ServerExaminer {
       return each.kind == EntryKind::File;
     });
     const std::string format = examination_.listing_format ? examination_.listing_format() : "";
-    return ok((format.empty() ? "" : format + ": ") + std::to_string(entries_.size()) +
-              " entries, " + std::to_string(files) + " of them files, " + time_text(time));
+    return ok((format.empty() ? "" : format + ": ") + counted(entries_.size(), "entry", "entries") +
+              " (" + counted(static_cast<std::size_t>(files), "file", "files") + "), " +
+              time_text(time));
   }
 
   // --- Reading ---
@@ -248,13 +255,13 @@ class ServerExaminer {
       return;
     }
     std::deque<RemotePath> directories;
-    look_for_sample({}, entries_, directories);
+    look_for_sample({}, entries_, directories, context);
     for (int i = 1; i < kMostListings && !directories.empty(); ++i) {
       if (sample_ && sample_->size() >= kEnoughForRate) return;
       const RemotePath directory = std::move(directories.front());
       directories.pop_front();
       try {
-        look_for_sample(directory, store_.list(directory, context), directories);
+        look_for_sample(directory, store_.list(directory, context), directories, context);
       } catch (const Error&) {
         // One that must not be listed is not the one that was asked about; time may be over.
         if (stop_.stop_requested() || steady_clock::now() >= context.deadline) return;
@@ -263,16 +270,21 @@ class ServerExaminer {
   }
 
   void look_for_sample(const RemotePath& directory, const std::vector<Entry>& entries,
-                       std::deque<RemotePath>& directories) {
+                       std::deque<RemotePath>& directories, const RequestContext& context) {
     for (const Entry& entry : entries) {
       if (entry.kind == EntryKind::Directory && directories.size() < kMostListings) {
         directories.push_back(directory.child(entry.name));
       }
-      if (entry.kind != EntryKind::File) continue;
-      if (!sample_ || entry.size.value_or(0) > sample_->size()) {
-        sample_ = Sample{directory.child(entry.name), entry};
-      }
+      if (entry.kind == EntryKind::File) consider(directory.child(entry.name), entry, context);
     }
+  }
+
+  void consider(const RemotePath& path, const Entry& entry, const RequestContext& context) {
+    Entry known = entry;
+    if (!known.size && sizes_asked_++ < kMostSizes) {
+      known = store_.stat(path, context).value_or(entry);
+    }
+    if (!sample_ || known.size.value_or(0) > sample_->size()) sample_ = Sample{path, known};
   }
 
   /// From 1 on: whoever ignores the range begins at 0.
@@ -346,6 +358,7 @@ class ServerExaminer {
   std::optional<Entry> root_;
   std::vector<Entry> entries_;  ///< of the root
   std::optional<Sample> sample_;
+  int sizes_asked_ = 0;
   std::shared_ptr<RemoteFile> file_;  ///< the sample
 };
 

@@ -222,7 +222,7 @@ TEST_F(Doctor, ExaminesADirectoryBehindTls) {
   EXPECT_THAT(table["server"].finding, HasSubstr("nginx"));
   EXPECT_EQ(table["server's clock"].status, "ok");
   EXPECT_THAT(table["path"].finding, HasSubstr("a directory, for mount-dir, receive-dir"));
-  EXPECT_THAT(table["listing"].finding, HasSubstr("nginx index (HTML): 2 entries, 1 of them"));
+  EXPECT_THAT(table["listing"].finding, HasSubstr("nginx index (HTML): 2 entries (1 file)"));
   EXPECT_THAT(table["ranges"].finding, HasSubstr("served"));
   EXPECT_THAT(table["round-trip time"].finding, HasSubstr("ms"));
   EXPECT_THAT(table["rate"].finding, AllOf(HasSubstr("/s"), HasSubstr("3.0 MiB in")));
@@ -468,7 +468,7 @@ TEST_F(Doctor, ExaminesAnXnatSiteAndLogsOut) {
   EXPECT_TRUE(succeeded()) << outcome_.output << outcome_.errors;
   EXPECT_THAT(table["authentication"].finding, HasSubstr("logged in as admin"));
   EXPECT_THAT(table["server"].finding, AllOf(HasSubstr("XNAT 1.8"), HasSubstr("tar archives")));
-  EXPECT_THAT(table["listing"].finding, HasSubstr("1 entries, 1 of them files"));
+  EXPECT_THAT(table["listing"].finding, HasSubstr("1 entry (1 file)"));
   EXPECT_EQ(table["ranges"].status, "ok");
   EXPECT_EQ(server.counters().live_sessions, 0);
   EXPECT_EQ(server.counters().logins, 1);

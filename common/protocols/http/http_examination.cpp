@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using Scheme = HttpCredentials::Scheme;
 
-constexpr auto kLimit = 15s;
+constexpr auto kLimit = 10s;
 
 std::string credentials_text(const HttpCredentials& credentials) {
   switch (credentials.scheme) {

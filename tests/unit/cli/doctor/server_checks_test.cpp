@@ -44,10 +44,18 @@ TEST_F(ServerChecks, TellOfADirectoryStepByStep) {
   EXPECT_EQ(order_, (std::vector<std::string>{"access data", "connection", "path", "listing",
                                               "ranges", "round-trip time", "rate"}));
   EXPECT_THAT(text("path"), HasSubstr("a directory, for mount-dir, receive-dir, send-dir"));
-  EXPECT_THAT(text("listing"), HasSubstr("a map in memory: 2 entries, 1 of them files"));
+  EXPECT_THAT(text("listing"), HasSubstr("a map in memory: 2 entries (1 file)"));
   EXPECT_THAT(text("ranges"), HasSubstr("sub/large"));
   EXPECT_THAT(text("rate"), HasSubstr("3.0 MiB in"));
   for (const auto& [what, finding] : rows_) EXPECT_EQ(finding.status, FindingStatus::Ok) << what;
+}
+
+TEST_F(ServerChecks, AskForSizesThatAListingDoesNotTell) {
+  store_.set_file("a", "small");
+  store_.set_file("b", std::string(2 << 20, 'x'));
+  store_.tell_list_sizes(false);
+  check(kDirectory);
+  EXPECT_THAT(text("rate"), HasSubstr("2.0 MiB in"));
 }
 
 TEST_F(ServerChecks, TellOfAFile) {
