@@ -119,18 +119,17 @@ constexpr std::array kSubcommands{
     Subcommand{"mounts", Action::PrintMounts, Purpose::MountDir, false, false, false,
                "list what is mounted",
                "Lists your mounts: path, source, process, age and use of the cache.\n"},
-    Subcommand{
-        "doctor", Action::Examine, Purpose::MountDir, true, false, false,
-        "say what is missing here, or between here and a server",
-        "Says in a table what mounting and transferring needs of this machine or container,\n"
-        "and what of it is missing. With ACCESS also how its server is reached, step by\n"
-        "step: name, connection, TLS or host key, authentication, the path, its listing,\n"
-        "ranges, round-trip time and rate. Changes nothing and ends within a minute.\n"
-        "The exit code is 0 if all that is needed is there, else 19.\n"
-        "\n"
-        "Examples:\n"
-        "  red-connector doctor\n"
-        "  red-connector doctor access.json\n"},
+    Subcommand{"doctor", Action::Examine, Purpose::MountDir, true, false, false,
+               "say what is missing here, or between here and a server",
+               "Says in a table what mounting and transferring needs of this machine or\n"
+               "container, and what of it is missing. With ACCESS also how its server is\n"
+               "reached, step by step: name, connection, TLS or host key, authentication, the\n"
+               "path, its listing, ranges, round-trip time and rate. Changes nothing and ends\n"
+               "within a minute. The exit code is 0 if all that is needed is there, else 19.\n"
+               "\n"
+               "Examples:\n"
+               "  red-connector doctor\n"
+               "  red-connector doctor access.json\n"},
 };
 
 /// Everything that CLI11 fills. All options belong to the program, not to a subcommand: they may

@@ -64,7 +64,7 @@ class HttpExaminer : public std::enable_shared_from_this<HttpExaminer> {
       throw Error(error.kind(), error.message() + " (" + who + ")" + offered_text(head_));
     }
     // A directory that must not be listed refuses itself alone.
-    const bool refuses_list = head_.status == 403 && access_.url.path.ends_with('/');
+    const bool refuses_list = head_.status == 403 && Url::parse(head_.url).path.ends_with('/');
     if (head_.status == 403 && !refuses_list) {
       throw Error(error.kind(), error.message() + ": the server knows " + who +
                                     " and refuses; ask whoever runs it for the right to read this");
