@@ -42,6 +42,7 @@ Subject read_subject(std::string_view connector, const fs::path& file, const Sit
   std::optional<Subject> subject;
   std::optional<Error> closest;
   for (const Purpose purpose : kPurposes) {
+    if (!has_function(connector, purpose)) continue;
     try {
       Remote remote = prepare_remote(connector, document, purpose, site);
       if (!subject) subject = Subject{std::move(remote), {}};
@@ -115,12 +116,12 @@ void show_machine(const SiteFileCheck& site_file, const Subject* subject, Report
   show_limits(cache, report);
 }
 
-/// Whether it is about a directory, as far as is known.
+/// Whether it is about what can be mounted, as far as is known.
 bool show_server(const Subject& subject, Report& report) {
   const StopOnSignals signals;
   const auto store = subject.remote.open();
   const ServerVerdict verdict =
-      check_server(*store, subject.purposes, signals.token(),
+      check_server(*store, {subject.purposes, subject.remote.archive.has_value()}, signals.token(),
                    [&report](const FindingRow& row) { report.show(row); });
   return !verdict.is_file && subject.purposes.front() == Purpose::MountDir;
 }
@@ -133,7 +134,8 @@ void run_doctor(std::string_view connector, const std::optional<fs::path>& acces
   if (access) subject = read_subject(connector, *access, site_file.site);
   Report report;
   show_machine(site_file, subject ? &*subject : nullptr, report);
-  const bool needs_mounts = !subject || show_server(*subject, report);
+  const bool needs_mounts =
+      subject ? show_server(*subject, report) : has_function(connector, Purpose::MountDir);
   report.conclude(needs_mounts);
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/connectors.h"
 #include "cli/doctor/machine_checks.h"
 #include "common/error.h"
 #include "common/net/connection_steps.h"
@@ -41,11 +42,6 @@ constexpr std::uint64_t kRangeSize = 4096;
 constexpr int kMostListings = 20;
 /// Files whose size a listing does not tell, and that are asked for theirs.
 constexpr int kMostSizes = 20;
-
-constexpr std::array<std::string_view, 5> kPurposes{"receive-file", "receive-dir", "mount-dir",
-                                                    "send-file", "send-dir"};
-
-std::string_view name_of(Purpose purpose) { return kPurposes[static_cast<std::size_t>(purpose)]; }
 
 bool is_for_files(Purpose purpose) {
   return purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
@@ -139,7 +135,8 @@ class ServerExaminer {
         stop_(stop),
         show_(show),
         examination_(store.examination()),
-        reads_(examination_.reads && std::any_of(purposes.begin(), purposes.end(), is_for_reading)),
+        reads_(examination_.reads &&
+               std::any_of(purposes_.begin(), purposes_.end(), is_for_reading)),
         deadline_(steady_clock::now() + kWholeLimit) {}
 
   ServerVerdict run() {
@@ -187,13 +184,15 @@ class ServerExaminer {
 
   // --- What the access data names ---
 
+  bool takes_file(Purpose purpose) const { return is_archive_ || is_for_files(purpose); }
+
   std::optional<Finding> path(const RequestContext& context) {
     root_ = store_.stat({}, context);
     if (!root_) return absent(context);
     const bool is_file = root_->kind == EntryKind::File;
     std::vector<Purpose> fitting;
     for (const Purpose each : purposes_) {
-      if (is_for_files(each) == is_file) fitting.push_back(each);
+      if (takes_file(each) == is_file) fitting.push_back(each);
     }
     std::string text = store_.location({}) + ": a " + (is_file ? "file" : "directory");
     if (is_file && root_->size) text += " of " + bytes_text(*root_->size);
@@ -215,7 +214,7 @@ class ServerExaminer {
   void read(bool has_path) {
     bool has_sample = has_path;
     const bool is_to_list =
-        root_ ? root_->kind == EntryKind::Directory : !is_for_files(purposes_.front());
+        root_ ? root_->kind == EntryKind::Directory : !takes_file(purposes_.front());
     if (is_to_list) {
       has_sample = take("listing", kListingLimit, has_path,
                         [this](const RequestContext& context) { return listing(context); });
@@ -349,6 +348,7 @@ class ServerExaminer {
 
   RemoteStore& store_;
   const std::span<const Purpose> purposes_;
+  const bool is_archive_;
   const std::stop_token stop_;
   const ShowRow& show_;
   const Examination examination_;
@@ -364,9 +364,9 @@ class ServerExaminer {
 
 }  // namespace
 
-ServerVerdict check_server(RemoteStore& store, std::span<const Purpose> purposes,
-                           const std::stop_token& stop, const ShowRow& show) {
-  return ServerExaminer(store, purposes, stop, show).run();
+ServerVerdict check_server(RemoteStore& store, const ServerUse& use, const std::stop_token& stop,
+                           const ShowRow& show) {
+  return ServerExaminer(store, use, stop, show).run();
 }
 
 }  // namespace red

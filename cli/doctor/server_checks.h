@@ -17,11 +17,17 @@ struct ServerVerdict {
   bool is_file = false;  ///< it is known to be one
 };
 
+/// What a server is to be used for.
+struct ServerUse {
+  std::span<const Purpose> purposes;  ///< those that the access data is complete for; not empty
+  bool is_archive = false;            ///< directories are received from a file
+};
+
 /// Examines the way to a server and what it serves, step by step; after one that fails those that
-/// need it are skipped. `purposes` are those that the access data is complete for, `store` is
-/// opened for the first of them and does not repeat what fails. Ends within a minute. Changes
-/// nothing. Throws Error{Cancelled} when a stop is asked for, and nothing else.
-ServerVerdict check_server(RemoteStore& store, std::span<const Purpose> purposes,
-                           const std::stop_token& stop, const ShowRow& show);
+/// need it are skipped. `store` is opened for the first of the purposes and does not repeat what
+/// fails. Ends within a minute. Changes nothing. Throws Error{Cancelled} when a stop is asked for,
+/// and nothing else.
+ServerVerdict check_server(RemoteStore& store, const ServerUse& use, const std::stop_token& stop,
+                           const ShowRow& show);
 
 }  // namespace red

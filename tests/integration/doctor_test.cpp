@@ -258,6 +258,20 @@ TEST_F(Doctor, NeedsNoMountForAFile) {
   EXPECT_TRUE(succeeded()) << outcome_.output << outcome_.errors;
 }
 
+TEST_F(Doctor, ServesEveryConnector) {
+  const NginxServer server;
+  write_file(server.root() / "file", "{}");
+  const Json access = {{"url", server.url("/file")}};
+  EXPECT_THAT(examine(access, "red-connector-http-json")["path"].finding,
+              HasSubstr("a file of 2 B, for receive-file, send-file"));
+  Json archive = access;
+  archive["archiveFormat"] = "zip";
+  EXPECT_THAT(examine(archive, "red-connector-http-archive")["path"].finding,
+              HasSubstr("a file of 2 B, for receive-dir"));
+  EXPECT_TRUE(succeeded()) << outcome_.output << outcome_.errors;
+  EXPECT_EQ(examine(access, "red-connector-http-mock-send")["ranges"].status, "ok");
+}
+
 TEST_F(Doctor, TellsARefusedConnection) {
   const ReservedPort port;
   const Table table = examine({{"url", "http://127.0.0.1:" + std::to_string(port.number()) + "/"}});

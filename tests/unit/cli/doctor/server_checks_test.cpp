@@ -23,15 +23,17 @@ class ServerChecks : public ::testing::Test {
  protected:
   ServerVerdict check(const std::vector<Purpose>& purposes) {
     rows_.clear();
-    return check_server(store_, purposes, stop_.get_token(), [this](const FindingRow& row) {
-      rows_[row.what] = row.finding;
-      order_.push_back(row.what);
-    });
+    return check_server(store_, {purposes, is_archive_}, stop_.get_token(),
+                        [this](const FindingRow& row) {
+                          rows_[row.what] = row.finding;
+                          order_.push_back(row.what);
+                        });
   }
   FindingStatus status(const std::string& what) { return rows_.at(what).status; }
   std::string text(const std::string& what) { return rows_.at(what).text; }
 
   FakeStore store_;
+  bool is_archive_ = false;
   std::stop_source stop_;
   std::map<std::string, Finding> rows_;
   std::vector<std::string> order_;
@@ -67,6 +69,14 @@ TEST_F(ServerChecks, TellOfAFile) {
   EXPECT_EQ(status("rate"), FindingStatus::Note) << "too small";
 }
 
+TEST_F(ServerChecks, TakeAnArchiveForAFileThatADirectoryComesFrom) {
+  store_.set_file("", "some content");
+  is_archive_ = true;
+  EXPECT_TRUE(check({Purpose::ReceiveDir}).is_file);
+  EXPECT_THAT(text("path"), HasSubstr("a file of 12 B, for receive-dir"));
+  EXPECT_FALSE(rows_.contains("listing"));
+}
+
 TEST_F(ServerChecks, SkipWhatNeedsAStepThatHasFailed) {
   store_.fail_next(FakeCall::Examine, 1, Error(ErrorKind::Network, "refused"));
   check(kDirectory);
@@ -79,7 +89,7 @@ TEST_F(ServerChecks, SkipWhatNeedsAStepThatHasFailed) {
 
 TEST_F(ServerChecks, MissWhatIsToBeRead) {
   FakeStore below(store_, "nothing/here");
-  check_server(below, kDirectory, {},
+  check_server(below, {kDirectory}, {},
                [this](const FindingRow& row) { rows_[row.what] = row.finding; });
   EXPECT_EQ(status("path"), FindingStatus::Failed);
   EXPECT_EQ(status("listing"), FindingStatus::Skipped);
@@ -89,7 +99,8 @@ TEST_F(ServerChecks, MissWhatIsToBeRead) {
 
 TEST_F(ServerChecks, MissNothingWhereSomethingIsToBeSent) {
   FakeStore below(store_, "nothing/here");
-  check_server(below, std::vector<Purpose>{Purpose::SendDir}, {},
+  const std::vector<Purpose> sending{Purpose::SendDir};
+  check_server(below, {sending}, {},
                [this](const FindingRow& row) { rows_[row.what] = row.finding; });
   EXPECT_EQ(status("path"), FindingStatus::Note);
   EXPECT_FALSE(rows_.contains("listing"));
