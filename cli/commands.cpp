@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "cli/connectors.h"
+#include "cli/doctor/doctor.h"
 #include "cli/listing_check.h"
 #include "cli/progress.h"
 #include "cli/stop_on_signals.h"
@@ -167,10 +168,17 @@ void mount(const Invocation& invocation, std::string_view connector) {
   mount_dir(request);
 }
 
+void examine(const Invocation& invocation, std::string_view connector) {
+  const auto& access = invocation.access_file;
+  run_doctor(connector, access.empty() ? std::nullopt : std::optional(access));
+}
+
 /// A file has room for more than a terminal.
 void open_command_log(const Invocation& invocation) {
   LogLevel level = invocation.log_file ? LogLevel::Info : LogLevel::Warning;
-  if (invocation.quiet) level = LogLevel::Error;
+  // The rows of a table tell what a warning would.
+  const bool prints_table = invocation.subcommand->action == Action::Examine;
+  if (invocation.quiet || (prints_table && !invocation.log_file)) level = LogLevel::Error;
   if (invocation.verbose || invocation.debug) level = LogLevel::Debug;
   open_log(level, invocation.log_file);
 }
@@ -189,6 +197,8 @@ void run(const Invocation& invocation, std::string_view connector) {
       return umount_dir(invocation.local_path);
     case Action::PrintMounts:
       return print_mounts();
+    case Action::Examine:
+      return examine(invocation, connector);
   }
 }
 
@@ -197,7 +207,7 @@ void run(const Invocation& invocation, std::string_view connector) {
 void run_command(const Invocation& invocation, std::string_view connector) {
   try {
     open_command_log(invocation);
-    if (invocation.subcommand->takes_access) {
+    if (invocation.subcommand->takes_access && invocation.subcommand->action != Action::Examine) {
       check_has_function(connector, invocation.subcommand->purpose);
     }
     run(invocation, connector);

@@ -125,6 +125,8 @@ bool has(const Connector& row, Purpose purpose) {
   return std::find(row.functions.begin(), row.functions.end(), purpose) != row.functions.end();
 }
 
+}  // namespace
+
 std::string_view name_of(Purpose purpose) {
   switch (purpose) {
     case Purpose::ReceiveFile:
@@ -140,8 +142,6 @@ std::string_view name_of(Purpose purpose) {
   }
   return {};
 }
-
-}  // namespace
 
 bool has_function(std::string_view connector, Purpose purpose) {
   const Connector* row = find_by_name(connector);

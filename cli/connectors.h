@@ -25,6 +25,9 @@ struct Remote {
   std::optional<ArchiveFormat> archive = {};  ///< the root is one, to be unpacked
 };
 
+/// "receive-file"
+std::string_view name_of(Purpose purpose);
+
 /// Whether the connector that the program is called as has a function of the specification. Names
 /// that are not in the table of connectors act as red-connector, which has them all.
 bool has_function(std::string_view connector, Purpose purpose);

@@ -28,6 +28,7 @@ enum class ErrorKind {
   Integrity,         ///< size, checksum or content differ from what was promised
   LocalIo,           ///< the local file system; carries its own errno
   Mount,             ///< mounting or unmounting failed
+  NotReady,          ///< what is needed here is missing, as an examination has shown
   Cancelled,         ///< somebody asked to stop
   Internal,          ///< a defect of this program
 };

@@ -1,9 +1,11 @@
 #include "common/net/curl_handle.h"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 
 #include "common/error.h"
+#include "common/net/trust_store.h"
 
 namespace red {
 namespace {
@@ -34,6 +36,11 @@ bool is_header_safe(std::string_view text) {
 bool is_pem(std::string_view text) { return text.find("-----BEGIN") != std::string_view::npos; }
 
 }  // namespace
+
+void set_up_curl() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
 
 CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk, bool offers_http2)
     : options_(options), easy_(curl_easy_init()) {
@@ -86,10 +93,8 @@ void CurlHandle::set_tls() {
   } else if (!certificate.empty()) {
     set(CURLOPT_CAINFO, certificate.c_str());
   }
-  // With a directory beside the file, libcurl reads the system's certificates anew for every
-  // connection (20 ms); and a certificate that was given is meant to be the only one.
-  const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
-  if (!certificate.empty() || curl->cainfo != nullptr) {
+  // A certificate that was given is meant to be the only one.
+  if (!certificate.empty() || system_trust_store().directory.empty()) {
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
 }

@@ -11,6 +11,9 @@
 
 namespace red {
 
+/// To be called before anything else of libcurl; what it does, it does once.
+void set_up_curl();
+
 /// What one request asks of a handle.
 struct CurlLeg {
   const HttpRequest& request;  ///< its headers and flags

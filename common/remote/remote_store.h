@@ -12,6 +12,7 @@
 #include "common/byte_source.h"
 #include "common/error.h"
 #include "common/remote/entry.h"
+#include "common/remote/examination.h"
 #include "common/remote/remote_path.h"
 #include "common/remote/tree_editor.h"
 #include "common/request_context.h"
@@ -146,6 +147,9 @@ class RemoteStore {
   /// Reaches out for a validation: connects, authenticates and checks that the root can serve the
   /// purpose, without side effect. Throws what a person has to mend. Does not look at content.
   virtual void check(Purpose purpose, const RequestContext& context) = 0;
+
+  /// How to find out, step by step, what stands between us and the server. No I/O.
+  virtual Examination examination() { return {}; }
 
   /// Null when the protocol cannot send.
   virtual Uploader* uploader() = 0;

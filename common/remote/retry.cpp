@@ -409,6 +409,8 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   void check(Purpose purpose, const RequestContext& context) override {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
+  /// Without repetitions: it is to show what happens.
+  Examination examination() override { return store_->examination(); }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
   TreeUploader* tree_uploader() override {
     return store_->tree_uploader() == nullptr ? nullptr : this;

@@ -33,7 +33,17 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory, UploadTree };
+enum class FakeCall {
+  Stat,
+  List,
+  Read,
+  Check,
+  Examine,
+  Upload,
+  MakeDirectory,
+  FinishDirectory,
+  UploadTree
+};
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
@@ -95,6 +105,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
   int parallelism() const override { return 8; }
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
+  Examination examination() override;
   Uploader* uploader() override;
   TreeUploader* tree_uploader() override;
   TreeEditor* editor() override { return nullptr; }

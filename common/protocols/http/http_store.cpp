@@ -6,6 +6,7 @@
 #include "common/net/http_error.h"
 #include "common/net/http_file.h"
 #include "common/net/redirect.h"
+#include "common/protocols/http/http_examination.h"
 
 namespace red {
 namespace {
@@ -112,6 +113,16 @@ void HttpStore::check(Purpose purpose, const RequestContext& context) {
     case Purpose::SendDir:
       return check_answers(paths_.directory({}), context);
   }
+}
+
+Examination HttpStore::examination() {
+  Examination examination = examine_http(access_, client_, [this](const RequestContext& context) {
+    return fetch_head(paths_.file({}), context);
+  });
+  examination.listing_format = [this] {
+    return std::string(lister_.is_webdav() ? "WebDAV" : name_of(lister_.page_format()));
+  };
+  return examination;
 }
 
 void HttpStore::check_file(const RequestContext& context) {

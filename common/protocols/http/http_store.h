@@ -25,6 +25,7 @@ class HttpStore final : public RemoteStore {
   int parallelism() const override { return access_.options.connections; }
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
+  Examination examination() override;
   Uploader* uploader() override { return &uploader_; }
   TreeEditor* editor() override { return nullptr; }
 

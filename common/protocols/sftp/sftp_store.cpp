@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/logging.h"
+#include "common/protocols/sftp/sftp_examination.h"
 #include "common/protocols/sftp/sftp_file.h"
 #include "common/protocols/sftp/sftp_gather.h"
 
@@ -112,6 +113,8 @@ void SftpStore::check(Purpose purpose, const RequestContext& context) {
       return check_target(EntryKind::Directory, context);
   }
 }
+
+Examination SftpStore::examination() { return examine_sftp(access_, *client_); }
 
 void SftpStore::check_readable_file(const RequestContext& context) {
   const auto entry = stat({}, context);

@@ -30,6 +30,7 @@ class SftpStore final : public RemoteStore {
   int parallelism() const override;
   std::string location(const RemotePath& path) const override { return paths_.location(path); }
   void check(Purpose purpose, const RequestContext& context) override;
+  Examination examination() override;
   Uploader* uploader() override { return &uploader_; }
   TreeEditor* editor() override { return access_.writable ? &editor_ : nullptr; }
 

@@ -7,6 +7,7 @@
 #include "common/net/http_answer.h"
 #include "common/net/http_error.h"
 #include "common/protocols/xnat/packed_reads.h"
+#include "common/protocols/xnat/xnat_examination.h"
 #include "common/protocols/xnat/xnat_finder.h"
 #include "common/protocols/xnat/xnat_names.h"
 #include "common/protocols/xnat/xnat_queries.h"
@@ -217,6 +218,8 @@ void XnatStore::check(Purpose purpose, const RequestContext& context) {
       parts_->uploader.check(context);
   }
 }
+
+Examination XnatStore::examination() { return examine_xnat(parts_->access, parts_->queries); }
 
 Uploader* XnatStore::uploader() { return &parts_->uploader; }
 

@@ -32,6 +32,7 @@ class XnatStore final : public RemoteStore {
   int parallelism() const override;
   std::string location(const RemotePath& path) const override;
   void check(Purpose purpose, const RequestContext& context) override;
+  Examination examination() override;
   Uploader* uploader() override;
   TreeUploader* tree_uploader() override;
   TreeEditor* editor() override { return nullptr; }

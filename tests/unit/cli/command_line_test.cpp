@@ -53,6 +53,14 @@ TEST(CommandLine, TakesEverySubcommandOfTheSpecification) {
   EXPECT_EQ(parse({"mounts"}).subcommand->action, Action::PrintMounts);
 }
 
+TEST(CommandLine, TakesADoctorWithAndWithoutAccessData) {
+  EXPECT_EQ(parse({"doctor"}).subcommand->action, Action::Examine);
+  EXPECT_TRUE(parse({"doctor"}).access_file.empty());
+  EXPECT_EQ(parse({"doctor", "a.json"}).access_file, "a.json");
+  EXPECT_THAT(usage_error({"doctor", "a.json", "b"}), ::testing::HasSubstr("\"b\""));
+  EXPECT_THAT(answer({"doctor", "--help"}), ::testing::HasSubstr("doctor [ACCESS]"));
+}
+
 TEST(CommandLine, TakesTheListingInEveryPlace) {
   for (const std::string name : {"receive-dir", "send-dir"}) {
     for (const Arguments& arguments :
