@@ -11,8 +11,8 @@ measured at all of them, the rest where its bar is; with --links, everything at 
 
 Cold means a fresh mount, with its own pages in the kernel, of files that the server has in its page
 cache. Runs of the tools are interleaved, each figure is the median. All that was read or written is
-compared with the source: BAD is a tool that got it wrong. A tool that takes much longer than the link
-needs is stopped, and its figure is what it had reached. Peers use the fastest cipher of OpenSSH.
+compared with the source: BAD is a tool that got it wrong. A tool that takes much longer than the
+link needs is stopped, and a rate is what it had reached. Peers use the fastest cipher of OpenSSH.
 
 Needs what the tests need; peers are in the group "bench" of tests/packages.sh, and left out where
 they are not installed. The machine should be idle. The bars are for the default size.
@@ -79,7 +79,8 @@ def main():
     scale = 10 if options.quick else 1
     with Testbed(options.build, distances, options.size, scale) as testbed:
         rows = measure_all(testbed, choice)
-    print(f"\n{table.against_the_bar(rows)}\n\nWhat ours takes\n\n{table.costs(rows)}")
+    print(f"\n{table.against_the_bar(rows)}\n\nWhat ours takes\n\n{table.costs(rows)}\n")
+    print(f"Links: {table.links(distances)}.")
     if options.json:
         with open(options.json, "w") as file:
             file.write(table.as_json(rows, {"size": options.size, "runs": options.runs}))

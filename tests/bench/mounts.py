@@ -120,7 +120,7 @@ class Peer(Mount):
     def start(self):
         self.log = open(os.path.join(self.work, "log"), "wb+")
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=self.log)
+                                        stderr=self.log, start_new_session=True)
         self.pid = self.process.pid
         deadline = time.monotonic() + PATIENCE
         while not os.path.ismount(self.path):
@@ -204,13 +204,15 @@ class RcloneFull(Rclone):
 
     def __init__(self, address, directory, work):
         super().__init__(address, directory, work)
-        self.settings = ("--vfs-cache-mode", "full", "--cache-dir", os.path.join(self.work, "cache"),
-                         "--buffer-size", "64M", "--vfs-read-ahead", "256M", "--dir-cache-time",
-                         "1h", "--attr-timeout", "1m")
+        self.settings = ("--vfs-cache-mode", "full", "--cache-dir",
+                         os.path.join(self.work, "cache"), "--buffer-size", "64M",
+                         "--vfs-read-ahead", "256M", "--dir-cache-time", "1h", "--attr-timeout",
+                         "1m")
 
 
 class Httpdirfs(Peer):
-    """With its cache on disk: without, it fetches every piece of 128 KiB alone."""
+    """With its cache on disk: without, it fetches every piece of 128 KiB alone. Its check whether
+    the server takes ranges fails with nginx, which does."""
 
     name = "httpdirfs"
     program = "httpdirfs"
@@ -222,7 +224,7 @@ class Httpdirfs(Peer):
         os.makedirs(self.cache, exist_ok=True)
 
     def command(self):
-        return ["httpdirfs", "-f", "--cache", "--cache-location", self.cache,
+        return ["httpdirfs", "-f", "--no-range-check", "--cache", "--cache-location", self.cache,
                 self.address.url(self.directory + "/"), self.path]
 
 

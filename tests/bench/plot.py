@@ -15,6 +15,7 @@ STYLE = """
   @media (prefers-color-scheme: dark) { text { fill: #ccc } }
 """
 NEAREST, FARTHEST = 0.1, 200  # ms; loopback stands at the left end
+HIGHEST = 1.2  # share: more connections than the limit has may pass it
 
 
 def x_of(rtt_ms):
@@ -23,7 +24,7 @@ def x_of(rtt_ms):
 
 
 def y_of(share):
-    return TOP + (1 - min(share, 1)) * HEIGHT
+    return TOP + (1 - min(share, HIGHEST) / HIGHEST) * HEIGHT
 
 
 def share_of(row, tool):
@@ -32,27 +33,33 @@ def share_of(row, tool):
     if row.distance.rate_mbit:
         limit = row.distance.mib_per_second
     else:
-        limit = row.median(row.limits[0]) if row.limits else None
+        limit = row.median(row.limits[0])
     return value / limit if value is not None and limit else None
 
 
 def text(x, y, content, anchor="middle", kind=""):
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">{escape(content)}</text>'
+    return (f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">'
+            f'{escape(content)}</text>')
+
+
+def grid_line(x1, y1, x2, y2):
+    return f'<line class="grid" x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}"/>'
 
 
 def grid(rows):
     parts = []
-    for percent in range(0, 101, 20):
+    for percent in range(0, round(100 * HIGHEST) + 1, 20):
         y = y_of(percent / 100)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.0f}" y2="{y:.0f}"/>')
+        parts.append(grid_line(LEFT, y, LEFT + WIDTH, y))
         parts.append(text(LEFT - 8, y + 4, f"{percent} %", "end"))
     for row in rows:
         x = x_of(row.distance.rtt_ms)
-        parts.append(f'<line class="grid" x1="{x:.0f}" x2="{x:.0f}" y1="{TOP}" y2="{TOP + HEIGHT}"/>')
+        parts.append(grid_line(x, TOP, x, TOP + HEIGHT))
         label = f"{row.distance.rtt_ms:g} ms" if row.distance.rtt_ms else "loopback"
         parts.append(text(x, TOP + HEIGHT + 18, label))
-        if row.distance.rate_mbit:
-            parts.append(text(x, TOP + HEIGHT + 34, f"{row.distance.rate_mbit:g} Mbit/s"))
+        rate = row.distance.rate_mbit
+        whole = f"{rate:g} Mbit/s" if rate else f"of {row.limits[0]}"
+        parts.append(text(x, TOP + HEIGHT + 34, whole))
     return parts
 
 
@@ -75,10 +82,15 @@ def legend(tools):
     return parts
 
 
-def panel(title, rows):
+def tools_of(rows):
+    """Those that reached something."""
+    return dict.fromkeys(tool for row in rows for tool in row.samples
+                         if tool not in row.limits and row.median(tool) is not None)
+
+
+def panel(title, rows, colours):
     rows = sorted(rows, key=lambda row: row.distance.rtt_ms)
-    names = dict.fromkeys(tool for row in rows for tool in row.samples if tool not in row.limits)
-    tools = list(zip(names, COLOURS))
+    tools = [(tool, colours[tool]) for tool in tools_of(rows)]
     parts = [text(LEFT + WIDTH / 2, 22, title, kind="title"), *grid(rows), *legend(tools)]
     for tool, colour in reversed(tools):  # ours on top
         parts += curve(rows, tool, colour)
@@ -87,15 +99,20 @@ def panel(title, rows):
 
 def svg(rows):
     """One panel for each protocol that was measured."""
-    panels = [(title, [row for row in rows if row.name == name]) for title, name in (
-        ("HTTP: share of the link's rate", "http-sequential"),
-        ("SFTP: share of the link's rate", "sftp-sequential"))]
-    panels = [each for each in panels if each[1]]
+    panels = []
+    for label, name in (("HTTP", "http-sequential"), ("SFTP", "sftp-sequential")):
+        measured = [row for row in rows if row.name == name]
+        if measured:
+            panels.append((f"{label}: share of the link's rate", measured))
+    colours = dict(zip(tools_of([row for _, rows in panels for row in rows]), COLOURS))
     step = LEFT + WIDTH + GAP
-    body = "\n".join(f'<g transform="translate({i * step} 0)">' + "\n".join(panel(*each)) + "</g>"
+    body = "\n".join(f'<g transform="translate({i * step} 0)">{"".join(panel(*each, colours))}</g>'
                      for i, each in enumerate(panels))
     width, height = step * len(panels), TOP + HEIGHT + BOTTOM
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" role="img" aria-label="Cold sequential reads through '
-            f'a mount: share of the link\'s rate (loopback: of a plain connection) against round-trip '
-            f'time">\n<style>{STYLE}</style>\n{body}\n</svg>\n')
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
+  width="{width}" height="{height}" aria-label="Cold sequential reads through a mount: share of the
+  link's rate against round-trip time">
+<style>{STYLE}</style>
+{body}
+</svg>
+"""

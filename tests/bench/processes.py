@@ -29,11 +29,10 @@ def last_line(file):
 
 @dataclass
 class Run:
-    """What one run of a command took: seconds, CPU seconds, MiB of its largest process."""
+    """What one run of a command took, in seconds of the clock and of processors."""
 
     seconds: float
     cpu: float
-    peak: float
     output: bytes
 
 
@@ -64,27 +63,25 @@ def run(command, limit, stdin=None, environment=None):
         if process.returncode != 0:
             raise ToolFailed(f"{command[0]}: {last_line(errors)}")
         output.seek(0)
-        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.read())
+        return Run(seconds, usage.ru_utime + usage.ru_stime, output.read())
 
 
 def family_of(pid):
-    """The process and those that descend from it."""
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as file:
-                    parents[int(name)] = int(file.read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                pass  # it has ended meanwhile
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
+    """The processes of the session of a process, which must not be that of the benchmark."""
+    session = os.getsid(pid)
+    assert session != os.getsid(0)
+    family = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.getsid(int(name)) == session:
+                family.append(int(name))
+        except ProcessLookupError:
+            pass  # it has ended meanwhile
     return family
 
 
 def cpu_seconds(pid):
-    """Of a process, its children that run and those that it has waited for."""
+    """Of a process and its family, and of the children that these have waited for."""
     ticks = 0
     for member in family_of(pid):
         try:
@@ -96,7 +93,7 @@ def cpu_seconds(pid):
 
 
 def peak_memory_mib(pid):
-    """Resident memory of a process and its children at their peaks."""
+    """Resident memory of a process and its family at their peaks."""
     kib = 0
     for member in family_of(pid):
         try:

@@ -12,7 +12,8 @@ OURS = "ours"
 
 @dataclass
 class Sample:
-    """One run of one tool. CPU in seconds, peak in MiB, wire in bytes of both directions."""
+    """One run of one tool. CPU in seconds; peak memory of a mount's processes in MiB; bytes on the
+    wire in both directions; connections that were opened."""
 
     value: float | None = None
     problem: str = ""  # why there is no value, or what it is worth: "BAD", "> 40 s", "not served"
@@ -41,7 +42,6 @@ class Row:
     payload: int = 0  # bytes that are wanted; 0: nothing is said about them
     bars: tuple[Bar, ...] = ()
     limits: tuple[str, ...] = ()  # tools that are what nature gives, not competitors
-    is_mount: bool = False  # peaks are those of a mount's daemon
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     def median(self, tool, of="value"):
@@ -130,7 +130,7 @@ def of_the_link(share):
 
 
 def times_as_good_as(tool, bound):
-    return Bar(f">= {bound:g} of {tool}",
+    return Bar(f">= {bound:.2g} of {tool}",
                lambda row: compare(row.ratio_to(tool), lambda value: value >= bound))
 
 

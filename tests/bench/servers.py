@@ -202,7 +202,7 @@ class HttpAddress:
 
     def access(self, path, is_file=False):
         trust = {"caCertificate": self.certificate} if self.certificate else {}
-        return {"url": self.url(path if is_file else path + "/"), **trust}
+        return {"url": self.url(path if is_file else os.path.join(path, "")), **trust}
 
 
 class SshAddress:

@@ -18,16 +18,18 @@ def reached(row, tool):
     """The median of a tool, and what is wrong with it."""
     if not row.samples.get(tool):
         return "-"
-    value, problem = row.median(tool), row.problem(tool)
+    value, problem = row.median(tool), row.problem(tool).split(":")[0]
     if problem == "BAD" or value is None:
         return problem or "-"
     return figure(value, row.unit) + (f" ({problem})" if problem else "")
 
 
 def line(row):
-    """All tools of a row."""
+    """All tools of a row, and why those failed that did."""
     tools = ", ".join(f"{tool} {reached(row, tool)}" for tool in row.samples)
-    return f"{row.what} [{row.distance}]: {tools}"
+    failures = [f"\n  {tool} {row.problem(tool)}" for tool in row.samples
+                if row.problem(tool).startswith("failed")]
+    return f"{row.what} [{row.distance.name}]: {tools}" + "".join(failures)
 
 
 def ratio(value):
@@ -56,14 +58,16 @@ def limit(row):
 def markdown(head, lines):
     widths = [max(map(len, column)) for column in zip(head, *lines)]
     rule = ["-" * width for width in widths]
-    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
-                     for cells in (head, rule, *lines))
+
+    def line_of(cells):
+        return "| " + " | ".join(map(str.ljust, cells, widths)) + " |"
+    return "\n".join(map(line_of, (head, rule, *lines)))
 
 
 def against_the_bar(rows):
     head = ("what", "link", "ours", "best peer", "ratio", "of the link", "limit", "bar", "met")
     return markdown(head, [
-        (row.what, str(row.distance), reached(row, OURS), peer(row),
+        (row.what, row.distance.name, reached(row, OURS), peer(row),
          ratio(row.ratio_to(row.best_peer)), share(row.share_of_link), limit(row),
          ", ".join(bar.text for bar in row.bars), verdict(row)) for row in rows])
 
@@ -72,10 +76,15 @@ def costs(rows):
     """What ours took: processor, memory, network."""
     head = ("what", "link", "CPU-s/GiB", "peak MiB", "wire/wanted", "connections")
     return markdown(head, [
-        (row.what, str(row.distance), ratio(row.cpu_per_gib),
+        (row.what, row.distance.name, ratio(row.cpu_per_gib),
          figure(row.median(OURS, "peak"), "").strip(), ratio(row.wire_share),
          figure(row.median(OURS, "connections"), "").strip())
-        for row in rows if row.median(OURS, "peak") is not None])
+        for row in rows if row.median(OURS, "cpu") is not None])
+
+
+def links(distances):
+    """What the names of the links stand for."""
+    return ", ".join(f"{distance.name}: {distance}" for distance in distances)
 
 
 def as_json(rows, settings):

@@ -82,7 +82,7 @@ class Testbed:
         """What `value` makes of the run of a command, if it did what it should."""
         address.link.counters()
         run = processes.run(command, limit)
-        sample = Sample(value(run), cpu=run.cpu, peak=run.peak)
+        sample = Sample(value(run), cpu=run.cpu)
         self.count_traffic(sample, address)
         if not is_right():
             raise BadData()

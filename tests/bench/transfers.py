@@ -60,9 +60,11 @@ def sftp(address, command):
 
 
 def lftp(address, script):
-    prepare = (f"set sftp:connect-program {shlex.quote('ssh -a -x ' + shlex.join(address.options()))}; "
-               f"open sftp://{address.user}:none@127.0.0.1; " if address.protocol == "sftp" else "")
-    return ["lftp", "--norc", "-c", prepare + script]
+    if address.protocol == "sftp":
+        program = shlex.quote(shlex.join(["ssh", "-a", "-x", *address.options()]))
+        script = (f"set sftp:connect-program {program}; "
+                  f"open sftp://{address.user}:none@127.0.0.1; {script}")
+    return ["lftp", "--norc", "-c", script]
 
 
 def rclone(*arguments):
@@ -112,7 +114,8 @@ def rsync_file(address, name, local):
 RECEIVE_FILE = {
     "http": (ours("receive-file"), Transfer("curl", "curl", curl_file),
              Transfer("aria2c x16", "aria2c", aria2_file),
-             Transfer("lftp pget x8", "lftp", lftp_file), Transfer("rclone", "rclone", rclone_file)),
+             Transfer("lftp pget x8", "lftp", lftp_file),
+             Transfer("rclone", "rclone", rclone_file)),
     "sftp": (ours("receive-file"), Transfer("ssh cat", "ssh", ssh_cat),
              Transfer("sftp -R 512", "sftp", sftp_file), Transfer("scp", "scp", scp_file),
              Transfer("rsync", "rsync", rsync_file), Transfer("lftp pget x8", "lftp", lftp_file),
@@ -197,10 +200,10 @@ def send_rclone_tree(address, name, local):
     return rclone("copy", local, target, "--transfers", "32", "--checkers", "32", *options)
 
 
-SEND_FILE = (ours("send-file"), Transfer("cat | ssh", "ssh", send_cat),
+SEND_FILE = (ours("send-file"), Transfer("cat to ssh", "ssh", send_cat),
              Transfer("sftp -R 512", "sftp", send_sftp), Transfer("scp", "scp", send_scp),
              Transfer("rsync", "rsync", send_rsync))
-SEND_DIR = (ours("send-dir"), Transfer("tar | ssh tar", "ssh", send_tar),
+SEND_DIR = (ours("send-dir"), Transfer("tar to ssh tar", "ssh", send_tar),
             Transfer("rsync", "rsync", send_rsync_tree),
             Transfer("rclone x32", "rclone", send_rclone_tree))
 

@@ -90,7 +90,8 @@ def random_reads(mount, data, deadline, size, threads, count):
         reads = [read for each in pool.map(read_some, range(threads)) for read in each]
         seconds = time.monotonic() - begin
     with open(data.path(data.big), "rb") as local:
-        check(all(os.pread(local.fileno(), size, offset) == content for _, offset, content in reads))
+        check(all(os.pread(local.fileno(), size, offset) == content
+                  for _, offset, content in reads))
     check(len(reads) == count or deadline.has_passed())
     return [latency for latency, _, _ in reads], seconds
 
