@@ -25,8 +25,9 @@ import plot
 import table
 import transfers
 from links import DISTANCES
+from measurements import Choice
 from mounts import PEERS
-from rows import ROWS, Choice, memory
+from rows import ROWS, memory
 from testbed import Testbed
 
 

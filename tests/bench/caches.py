@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import workloads
-from dataset import MIB, same_files
+from dataset import same_files
 from measurements import DIRECT, LABELS, WAN
 from mounts import Httpdirfs, Ours, SshfsReadahead
 from results import OURS, Bar, Row, Sample, ahead_of, compare, times_as_good_as
 from testbed import limit_of, measure, sample_of
-from workloads import Deadline, check, read_whole
+from workloads import Deadline, check, rate_of_reading
 
 
 def warm(testbed, choice):
@@ -31,19 +31,15 @@ def warm(testbed, choice):
 
 def warm_pairs(testbed, choice, kind, protocol, row):
     data = testbed.data
-
-    def rate(path):
-        count, seconds = read_whole(path, data.buffer)
-        check(count == data.size)
-        return Sample(count / MIB / seconds)
-    with kind(testbed.address(protocol, DIRECT), "big", testbed.work) as mount:
+    limit = limit_of(DIRECT, data.size * (choice.runs + 2))
+    with kind(testbed.address(protocol, DIRECT), "big", testbed.work) as mount, \
+            Deadline(mount, limit) as deadline:
         files = {kind.name: f"{mount.path}/big.bin", "local file": data.path(data.big)}
-        for path in itertools.islice(itertools.cycle(files.values()), 4):
-            rate(path)
-        for name, path in itertools.islice(itertools.cycle(files.items()), 2 * choice.runs):
-            row.samples.setdefault(name, []).append(rate(path))
-            if name == kind.name:
-                check(data.is_big(data.buffer))
+        pairs = itertools.cycle(files.items())
+        for _, path in itertools.islice(pairs, 4):
+            rate_of_reading(path, data, deadline)
+        for name, path in itertools.islice(pairs, 2 * choice.runs):
+            row.samples.setdefault(name, []).append(Sample(rate_of_reading(path, data, deadline)))
     return Sample()
 
 

@@ -74,7 +74,7 @@ class Testbed:
                 sample = Sample()
             sample.cpu, sample.peak = mount.cpu(), mount.peak()
             self.count_traffic(sample, address)
-            if deadline.has_passed():
+            if deadline.was_reached:
                 sample.problem = f"> {limit:.0f} s"
             return sample
 
