@@ -54,9 +54,14 @@ def run(command, limit, stdin=None, environment=None):
                                    env={**os.environ, **(environment or {})})
         timer = threading.Timer(limit, kill_group, [process])
         timer.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            kill_group(process)
+            raise
+        finally:
+            timer.cancel()
         seconds = time.monotonic() - begin
-        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if seconds >= limit:
             raise Stopped()
