@@ -12,7 +12,7 @@ from links import DISTANCES
 from mounts import PEERS, Ours
 from processes import installed
 from results import OURS, Row
-from testbed import limit_of, measure
+from testbed import PATIENCE, limit_of, measure
 
 DIRECT, WAN = DISTANCES["direct"], DISTANCES["wan"]
 LABELS = {"http": "HTTP", "h2": "HTTP/2", "sftp": "SFTP"}
@@ -55,7 +55,8 @@ class MountMeasurement(Measurement):
     """A workload on fresh mounts of one directory."""
 
     def __init__(self, kind, what, unit, directory, workload, payload, protocols=("http", "sftp"),
-                 distances=(WAN,), bars=None, peers=PEERS, limits=None, options=None):
+                 distances=(WAN,), bars=None, peers=PEERS, limits=None, options=None,
+                 patience=PATIENCE):
         self.kind = kind
         self.what = what
         self.unit = unit
@@ -68,11 +69,12 @@ class MountMeasurement(Measurement):
         self.peers = peers
         self.limits = limits or (lambda *_: {})
         self.options = options or {}  # access data of ours
+        self.patience = patience
 
     def measure(self, testbed, choice, protocol, distance):
         row = self.new_row(testbed, protocol, distance)
         address = testbed.address(protocol, distance)
-        limit = limit_of(distance, row.payload)
+        limit = limit_of(distance, row.payload, self.patience)
 
         def with_mount(kind, **options):
             return lambda: testbed.by_mount(kind, address, self.directory, self.workload, limit,
@@ -90,7 +92,7 @@ class TransferMeasurement(Measurement):
     """A command that carries something to a fresh local path, or to a fresh one on the server."""
 
     def __init__(self, kind, what, unit, source, tools, payload, is_sent=False, distances=(WAN,),
-                 bars=None):
+                 bars=None, patience=PATIENCE):
         self.kind = kind
         self.what = what
         self.unit = unit
@@ -101,6 +103,7 @@ class TransferMeasurement(Measurement):
         self.is_sent = is_sent
         self.distances = distances
         self.bars = bars or {}
+        self.patience = patience
 
     def measure(self, testbed, choice, protocol, distance):
         row = self.new_row(testbed, protocol, distance)
@@ -131,5 +134,6 @@ class TransferMeasurement(Measurement):
                 seconds += time.monotonic() - begin
             return payload / 1024 ** 2 / seconds if self.unit == "MiB/s" else seconds
         are_same = same_trees if is_tree else same_files
-        return testbed.by_command(command, address, limit_of(address.link.distance, payload), value,
+        limit = limit_of(address.link.distance, payload, self.patience)
+        return testbed.by_command(command, address, limit, value,
                                   lambda: are_same(local_source, target))

@@ -127,7 +127,7 @@ class Peer(Mount):
             if self.process.poll() is not None:
                 raise ToolFailed(f"{self.name}: {last_line(self.log)}")
             if time.monotonic() > deadline:
-                raise Stopped()
+                raise Stopped(PATIENCE)
             time.sleep(0.001)
 
     def stop(self):

@@ -16,6 +16,9 @@ class ToolFailed(Exception):
 class Stopped(Exception):
     """A tool took longer than it may, and was stopped."""
 
+    def __init__(self, limit):
+        super().__init__(f"> {limit:.0f} s")
+
 
 def installed(tool):
     return shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
@@ -64,7 +67,7 @@ def run(command, limit, stdin=None, environment=None):
         seconds = time.monotonic() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         if seconds >= limit:
-            raise Stopped()
+            raise Stopped(limit)
         if process.returncode != 0:
             raise ToolFailed(f"{command[0]}: {last_line(errors)}")
         output.seek(0)

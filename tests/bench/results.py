@@ -58,10 +58,13 @@ class Row:
         return next((sample.problem for sample in self.samples[tool] if sample.problem), "")
 
     @property
+    def peers(self):
+        return [tool for tool in self.samples if tool != OURS and tool not in self.limits]
+
+    @property
     def best_peer(self):
-        """The peer with the best median; None if there is none."""
-        peers = [tool for tool in self.samples
-                 if tool != OURS and tool not in self.limits and self.median(tool) is not None]
+        """The peer with the best median; None if none has a figure."""
+        peers = [tool for tool in self.peers if self.median(tool) is not None]
         choose = min if self.unit in LESS_IS_BETTER else max
         return choose(peers, key=self.median, default=None)
 

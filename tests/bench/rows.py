@@ -131,11 +131,11 @@ ROWS = (
         files("tree"), is_sent=True, bars=at_20_ms(sftp=(at_most(0.7, "s"),))),
     TransferMeasurement(
         "receive-large-tree", "receive-dir, {large_tree:,} x 4 KiB", "s", "large-tree",
-        {"sftp": transfers.RECEIVE_DIR["sftp"]}, files("large_tree"),
+        {"sftp": transfers.RECEIVE_DIR["sftp"]}, files("large_tree"), patience=60,
         bars=at_20_ms(sftp=(times_as_good_as("ssh tar", 1 / 1.5),))),
     TransferMeasurement(
         "send-large-tree", "send-dir, {large_tree:,} x 4 KiB", "s", "large-tree",
-        {"sftp": transfers.SEND_DIR}, files("large_tree"), is_sent=True,
+        {"sftp": transfers.SEND_DIR}, files("large_tree"), is_sent=True, patience=60,
         bars=at_20_ms(sftp=(times_as_good_as("tar to ssh tar", 1 / 1.5),))),
     MountMeasurement(
         "write-file", "writing a large file to a mount", "MiB/s", "written",
@@ -144,7 +144,7 @@ ROWS = (
     MountMeasurement(
         "write-tree", "tar x of {tree:,} x 4 KiB into a mount", "s", "written",
         workloads.unpack, files("tree"), protocols=("sftp",), peers=(Sshfs,), options=WRITABLE,
-        bars=at_20_ms(sftp=(times_as_good_as("sshfs", 3),))),
+        bars=at_20_ms(sftp=(times_as_good_as("sshfs", 3),)), patience=240),
     xnat,
     stalled,
 )

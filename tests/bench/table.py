@@ -47,7 +47,7 @@ def verdict(row):
 
 
 def peer(row):
-    best = row.best_peer
+    best = row.best_peer or next(iter(row.peers), None)
     return f"{reached(row, best)} {best}" if best else "-"
 
 

@@ -75,7 +75,7 @@ class Testbed:
             sample.cpu, sample.peak = mount.cpu(), mount.peak()
             self.count_traffic(sample, address)
             if deadline.was_reached:
-                sample.problem = f"> {limit:.0f} s"
+                sample.problem = str(Stopped(limit))
             return sample
 
     def by_command(self, command, address, limit, value, is_right=lambda: True):
@@ -96,10 +96,13 @@ class Testbed:
             sample.connections = counters["connections"]
 
 
-def limit_of(distance, payload):
-    """Seconds that a tool may take: twice what the link needs, and 20."""
+PATIENCE = 20
+
+
+def limit_of(distance, payload, patience=PATIENCE):
+    """Seconds that a tool may take: twice what the link needs, and some."""
     mib_per_second = distance.mib_per_second or 100
-    return 20 + 2 * payload / 1024 ** 2 / mib_per_second
+    return patience + 2 * payload / 1024 ** 2 / mib_per_second
 
 
 def sample_of(once):
@@ -110,8 +113,8 @@ def sample_of(once):
         return Sample(problem="not served")
     except BadData:
         return Sample(problem="BAD")
-    except Stopped:
-        return Sample(problem="stopped")
+    except Stopped as stopped:
+        return Sample(problem=str(stopped))
     except (ToolFailed, OSError) as error:
         return Sample(problem=f"failed: {error}")
 

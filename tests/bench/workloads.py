@@ -44,7 +44,7 @@ class Deadline:
     def check(self):
         """For what has no figure unless it was finished."""
         if self.has_passed():
-            raise Stopped()
+            raise Stopped(self.seconds)
 
 
 def check(is_right):
