@@ -20,12 +20,14 @@ test=(
   openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps
 )
+# To compare with (tests/bench/bench.py): peers, which it leaves out where they are missing.
+bench=(aria2 curl httpdirfs lftp nginx openssh-client openssh-server rclone rsync sshfs)
 # To show it at work (tests/demo.sh).
 demo=(nginx)
 # To check formatting.
 check=(clang-format-14)
 
-readonly groups=(build run test demo check)
+readonly groups=(build run test bench demo check)
 
 packages_of() {
   local group
