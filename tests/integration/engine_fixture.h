@@ -24,9 +24,12 @@ class ExperimentServers {
   /// Mounts over HTTP and SFTP, receives over all protocols, a command that reads all of that, and
   /// results for all protocols; for the driver of tests/engine. It happens in `directory`.
   Json experiment(const std::string& directory) const;
-  /// The inputs and outputs of it, for tests that change one: their index in the arrays.
+  /// Its inputs and outputs in their order.
   enum Input { kWebMount, kSshMount, kWebCopy, kSshFile, kXnatFile };
   enum Output { kSshResult, kWebResult, kXnatResult, kSshTree, kWebTree };
+  /// The same with some of them; the command needs the first input only.
+  Json part_of_experiment(const std::string& directory, const std::vector<int>& inputs,
+                          const std::vector<int>& outputs) const;
 
   /// The files that the experiment leaves in its directory, and the directories.
   static std::vector<std::string> local_files();
