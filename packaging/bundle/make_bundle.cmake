@@ -13,27 +13,27 @@ function(run output)
   set(${output} "${text}" PARENT_SCOPE)
 endfunction()
 
-# The Debian package that a file belongs to. The package's list of files may be older than the link
-# from /lib to /usr/lib.
-function(find_package_of file result)
-  file(REAL_PATH "${file}" real)
-  string(REGEX REPLACE "^/usr" "" short "${real}")
-  foreach(name IN ITEMS "${real}" "${short}")
-    execute_process(COMMAND dpkg-query --search "${name}"
-      OUTPUT_VARIABLE owner RESULT_VARIABLE failure ERROR_QUIET)
-    if(NOT failure)
-      string(REGEX REPLACE ":.*" "" owner "${owner}")
-      set(${result} "${owner}" PARENT_SCOPE)
-      return()
-    endif()
+# The licence of every Debian package that one of the files belongs to. The packages' lists of files may
+# be older than the link from /lib to /usr/lib.
+function(keep_licences_of)
+  foreach(file IN LISTS ARGN)
+    file(REAL_PATH "${file}" real)
+    string(REGEX REPLACE "^/usr" "" short "${real}")
+    list(APPEND names "${real}" "${short}")
   endforeach()
-  message(FATAL_ERROR "No package owns ${file}: its licence is not known")
-endfunction()
-
-function(keep_licence_of file)
-  find_package_of("${file}" package)
-  file(COPY "/usr/share/doc/${package}/copyright" DESTINATION "${root}/share/licenses/${package}"
-    FOLLOW_SYMLINK_CHAIN)
+  execute_process(COMMAND dpkg-query --search ${names}
+    OUTPUT_VARIABLE owners RESULT_VARIABLE ignored ERROR_QUIET)  # one name of each pair is unknown
+  foreach(file IN LISTS ARGN)
+    file(REAL_PATH "${file}" real)
+    string(REGEX REPLACE "^/usr" "" short "${real}")
+    string(REPLACE "+" "\\+" short "${short}")
+    if(NOT owners MATCHES "([^:\n]+)[^\n]*: (/usr)?${short}\n")
+      message(FATAL_ERROR "No package owns ${file}: its licence is not known")
+    endif()
+    set(package "${CMAKE_MATCH_1}")
+    file(COPY "/usr/share/doc/${package}/copyright" DESTINATION "${root}/share/licenses/${package}"
+      FOLLOW_SYMLINK_CHAIN)
+  endforeach()
 endfunction()
 
 # Only the package's own authorities: this machine may trust further ones.
@@ -45,7 +45,7 @@ function(write_certificates)
   run(text ${CMAKE_COMMAND} -E cat ${files})
   file(WRITE "${root}/share/red-connector/ca-certificates.crt" "${text}")
   list(GET files 0 first)
-  keep_licence_of("${first}")
+  keep_licences_of("${first}")
 endfunction()
 
 function(copy_libraries)
@@ -60,8 +60,8 @@ function(copy_libraries)
   endif()
   set(loader "${CMAKE_MATCH_1}")
   get_filename_component(loader_name "${loader}" NAME)
+  keep_licences_of(${libraries})
   foreach(library IN LISTS libraries)
-    keep_licence_of("${library}")
     get_filename_component(name "${library}" NAME)
     if(NOT name STREQUAL loader_name)
       file(COPY_FILE "${library}" "${root}/lib/${name}")
