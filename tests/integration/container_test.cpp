@@ -20,6 +20,15 @@ using ::testing::IsEmpty;
 
 constexpr const char* kSource = RED_SOURCE_DIR;
 
+/// What runs `command` as an ordinary user of the image; /dev/fuse is root's alone on some
+/// machines.
+std::vector<std::string> as_user(const std::string& user) {
+  return {"/bin/sh", "-ec",
+          "chmod a+rw /dev/fuse\nexec setpriv --reuid=" + user + " --regid=" + user +
+              " --init-groups \"$@\"",
+          "sh"};
+}
+
 class ContainerTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -115,6 +124,58 @@ TEST_F(ContainerBundleTest, IgnoresWhatIsMadeForTheImagesOwnLibraries) {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
     EXPECT_THAT(outcome.errors, IsEmpty());
   }
+}
+
+TEST_F(ContainerBundleTest, RunsAnExperimentInAnImageOfTheFieldAsItsUser) {
+  write_file(directory_ / "Dockerfile", "FROM scratch\nCOPY . /\n");
+  build("red-test-bundle", directory_ / "Dockerfile", bundle_);
+  build("red-test-experiment", fs::path(kSource) / "docker/Dockerfile.red", kSource,
+        {"--build-arg", "CONNECTORS=red-test-bundle"});
+  const ExperimentServers servers;
+  Json experiment = servers.experiment("/home/cc/experiment");
+  // The experiment of the image, which is on the PATH as well.
+  experiment["command"].back() = experiment["command"].back().get<std::string>() +
+                                 "count-files inputs/study > count\n"
+                                 "grep -q 'brain.img,3000000' files.csv\n"
+                                 "rm count files.csv\n";
+  EXPECT_THAT(run_experiment("red-test-experiment", experiment, {"--user", "0"}, as_user("cc")),
+              SucceededAndLeftNothing());
+  servers.expect_all_results();
+}
+
+TEST_F(ContainerTest, TheDebianPackageInstallsRunsAndGoesWithoutATrace) {
+  const TemporaryDirectory packages;
+  fs::copy_file(make_debian_package(packages.path()), directory_ / "work/red-connectors.deb");
+  const ExperimentServers servers;
+  const EngineReport report = run_experiment(
+      "debian:bookworm", servers.experiment("/experiment"), {},
+      {"/bin/sh", "-ec",
+       "{ apt-get -qq update\n"
+       "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "
+       "/work/red-connectors.deb\n"
+       "dpkg --listfiles red-connectors | grep -q /man1/red-connector-ssh.1.gz\n"
+       "} > /log 2>&1 || { cat /log; exit 1; }\n"
+       "\"$@\"\n"
+       "dpkg --purge red-connectors > /log 2>&1\n"
+       "find / /run -xdev -name '*red-connector*' -not -path '/work/*' -not -path '/var/lib/apt/*'"
+       " >&2\n",
+       "sh"});
+  EXPECT_THAT(report, SucceededAndLeftNothing());
+  EXPECT_EQ(report.errors, "");
+  servers.expect_all_results();
+}
+
+TEST_F(ContainerTest, TheRuntimeImageIsBuiltFromTheSourcesAndMountsAsItsUser) {
+  build("red-test-connectors", fs::path(kSource) / "docker/Dockerfile", kSource);
+  EXPECT_THAT(engine_.run("red-test-connectors", {}, {"--version"}).output,
+              HasSubstr("red-connector 1."));
+  EXPECT_EQ(engine_.run("red-test-connectors", {"--entrypoint", "id"}, {"-un"}).output, "red\n");
+  const ExperimentServers servers;
+  const EngineReport report =
+      run_experiment("red-test-connectors", servers.experiment("/home/red/experiment"),
+                     {"--user", "0", "--entrypoint", "/usr/bin/env"}, as_user("red"));
+  EXPECT_THAT(report, SucceededAndLeftNothing());
+  servers.expect_all_results();
 }
 
 }  // namespace

@@ -244,8 +244,8 @@ EngineReport read_report(const Outcome& outcome) {
   const Json report = Json::parse(outcome.output, nullptr, false);
   std::string text = outcome.output + outcome.errors;
   if (outcome.timed_out) text += "(time limit)";
-  if (!report.is_object()) return {{{"left", Json::array()}, {"files", Json::array()}}, text};
-  return {report, text};
+  if (report.is_object()) return {report, text, outcome.errors};
+  return {{{"left", Json::array()}, {"files", Json::array()}}, text, outcome.errors};
 }
 
 void PrintTo(const EngineReport& report, std::ostream* out) { *out << report.text; }

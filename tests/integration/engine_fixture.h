@@ -50,7 +50,8 @@ class ExperimentServers {
 /// How a driver's report is read.
 struct EngineReport {
   Json report;
-  std::string text;  ///< for failure messages
+  std::string text;    ///< for failure messages
+  std::string errors;  ///< what the driver and its surroundings wrote to stderr
 };
 EngineReport read_report(const Outcome& outcome);
 void PrintTo(const EngineReport& report, std::ostream* out);
