@@ -13,6 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+const std::string kConfiguration = std::string(RED_BINARY_DIR) + "/CPackConfig.cmake";
+
 void run_or_throw(const std::vector<std::string>& arguments) {
   const Outcome outcome = run({.arguments = arguments});
   if (outcome.exit_code != 0) throw std::runtime_error(outcome.output + outcome.errors);
@@ -20,8 +22,7 @@ void run_or_throw(const std::vector<std::string>& arguments) {
 
 fs::path make_package(const std::string& generator, const std::string& ending,
                       const fs::path& directory) {
-  run_or_throw({"/usr/bin/cpack", "--config", std::string(RED_BINARY_DIR) + "/CPackConfig.cmake",
-                "-G", generator, "-B", directory});
+  run_or_throw({"/usr/bin/cpack", "--config", kConfiguration, "-G", generator, "-B", directory});
   for (const std::string& name : names_in(directory)) {
     if (name.ends_with(ending)) return directory / name;
   }
@@ -29,6 +30,8 @@ fs::path make_package(const std::string& generator, const std::string& ending,
 }
 
 }  // namespace
+
+bool makes_packages() { return fs::exists(kConfiguration); }
 
 fs::path unpack_bundle(const fs::path& directory) {
   const TemporaryDirectory packages;

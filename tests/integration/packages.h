@@ -4,6 +4,9 @@
 
 namespace red::testing {
 
+/// Not with sanitizers.
+bool makes_packages();
+
 /// Has cpack make the self-contained package and unpacks it in `directory`; the folder that came
 /// out. Throws std::runtime_error.
 std::filesystem::path unpack_bundle(const std::filesystem::path& directory);
