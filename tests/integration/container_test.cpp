@@ -132,21 +132,25 @@ TEST_F(ContainerBundleTest, IgnoresWhatIsMadeForTheImagesOwnLibraries) {
   }
 }
 
-TEST_F(ContainerBundleTest, RunsAnExperimentInAnImageOfTheFieldAsItsUser) {
+TEST_F(ContainerBundleTest, RunsAnExperimentInImagesOfTheFieldAsTheirUser) {
   write_file(directory_ / "Dockerfile", "FROM scratch\nCOPY . /\n");
   build("red-test-bundle", directory_ / "Dockerfile", bundle_);
-  build("red-test-experiment", fs::path(kSource) / "docker/Dockerfile.red", kSource,
-        {"--build-arg", "CONNECTORS=red-test-bundle"});
-  const ExperimentServers servers;
-  Json experiment = servers.experiment("/home/cc/experiment");
-  // The experiment of the image, which is on the PATH as well.
-  experiment["command"].back() = experiment["command"].back().get<std::string>() +
-                                 "count-files inputs/study > count\n"
-                                 "grep -q 'brain.img,3000000' files.csv\n"
-                                 "rm count files.csv\n";
-  EXPECT_THAT(run_experiment("red-test-experiment", experiment, {"--user", "0"}, as_user("cc")),
-              SucceededAndLeftNothing());
-  servers.expect_all_results();
+  for (const std::string suite : {"bullseye", "bookworm", "trixie"}) {
+    SCOPED_TRACE(suite);
+    const std::string image = "red-test-experiment-" + suite;
+    build(image, fs::path(kSource) / "docker/Dockerfile.red", kSource,
+          {"--build-arg", "BASE=debian:" + suite, "--build-arg", "CONNECTORS=red-test-bundle"});
+    const ExperimentServers servers;
+    Json experiment = servers.experiment("/home/cc/experiment");
+    // The experiment of the image, which is on the PATH as well.
+    experiment["command"].back() = experiment["command"].back().get<std::string>() +
+                                   "count-files inputs/study\n"
+                                   "grep -q '^brain.img,3000000$' files.csv\n"
+                                   "rm files.csv\n";
+    EXPECT_THAT(run_experiment(image, experiment, {"--user", "0"}, as_user("cc")),
+                SucceededAndLeftNothing());
+    servers.expect_all_results();
+  }
 }
 
 TEST_F(ContainerTest, TheDebianPackageInstallsRunsAndGoesWithoutATrace) {
