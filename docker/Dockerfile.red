@@ -11,7 +11,7 @@ FROM ${CONNECTORS} AS connectors
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates fuse3 python3 \
- && rm -rf /var/lib/apt/lists/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && useradd --create-home --shell /bin/bash cc
 COPY --from=connectors / /opt/red-connectors
 ENV PATH=/opt/red-connectors/bin:/home/cc/bin:${PATH}
