@@ -12,7 +12,7 @@
 
 namespace red {
 
-enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts };
+enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts, PrintStats };
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {
@@ -40,6 +40,7 @@ struct Invocation {
   bool quiet = false;
   bool foreground = false;
   bool debug = false;
+  bool json = false;
 };
 
 /// Text to print on stdout instead: help or the version.

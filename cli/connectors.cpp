@@ -14,9 +14,17 @@
 namespace red {
 namespace {
 
+/// The text of a listing is large, and of no use to a store.
+template <typename Access>
+AccessOptions take_options(Access& access) {
+  AccessOptions options = access.options;
+  access.options.listing.reset();
+  return options;
+}
+
 Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   HttpAccess access = read_http_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = access.url.to_display();
   return {std::move(options), std::move(location), [access = std::move(access)] {
             return std::make_unique<HttpStore>(access,
@@ -26,7 +34,7 @@ Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& s
 
 Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   SftpAccess access = read_sftp_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = SftpPaths(access).location({});
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<SftpStore>(access, purpose);
@@ -35,7 +43,7 @@ Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& s
 
 Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   XnatAccess access = read_xnat_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = location_of(access);
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<XnatStore>(
