@@ -276,7 +276,6 @@ class MountedTree {
   std::stop_source stop_;
   BlockCache cache_;
   ReadAheadBudget read_ahead_;
-  const std::unique_ptr<RemoteStore> store_;
   WorkerPool workers_{kMaxWorkers};
   Invalidation invalidation_;  ///< set once, before the first request
   LossReport loss_report_;     ///< likewise
@@ -297,6 +296,9 @@ class MountedTree {
   std::uint64_t directory_moves_ = 0;  ///< renames of directories
   /// Directories that were listed before anybody asked: each is held as if looked up once.
   std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;
+
+  /// Set once. Destroyed first: until then its transport still answers reads that were under way.
+  const std::unique_ptr<RemoteStore> store_;
 };
 
 }  // namespace red
