@@ -287,10 +287,10 @@ bool ContentCheck::is_hashed() const { return size_ && next_ * kBlockSize >= *si
 
 void ContentCheck::hash_next(std::unique_lock<std::mutex>& lock) {
   const SeenBlock block = std::move(held_.extract(held_.begin()).mapped());
+  ++next_;  // first: nobody may bring it again meanwhile
   lock.unlock();
   for (const auto& piece : block.pieces) hash_.update(piece);
   lock.lock();
-  ++next_;
 }
 
 void ContentCheck::fetch_next(std::unique_lock<std::mutex>& lock,
