@@ -122,6 +122,16 @@ constexpr std::array kSubcommands{
     Subcommand{"mounts", Action::PrintMounts, Purpose::MountDir, false, false, false,
                "list what is mounted",
                "Lists your mounts: path, source, process, age and use of the cache.\n"},
+    Subcommand{"stats", Action::PrintStats, Purpose::MountDir, false, true, false,
+               "tell what the mount at PATH has done",
+               "Tells what the mount at PATH has done so far: reads and how many of them were\n"
+               "answered at once, how long the others waited, what was fetched from the server\n"
+               "and what of it for nothing, errors, and the busiest files. The key \"report\" of\n"
+               "the access data has the same written to a file when the mount ends.\n"
+               "\n"
+               "Examples:\n"
+               "  red-connector stats /mnt/study\n"
+               "  red-connector stats --json /mnt/study | jq .reads.hit_ratio\n"},
     Subcommand{"doctor", Action::Examine, Purpose::MountDir, true, false, false,
                "say what is missing here, or between here and a server",
                "Says in a table what mounting and transferring needs of this machine or\n"
@@ -148,6 +158,7 @@ struct Raw {
   bool quiet = false;
   bool foreground = false;
   bool debug = false;
+  bool json = false;
 };
 
 void declare_options(CLI::App& app, Raw& raw) {
@@ -158,6 +169,7 @@ void declare_options(CLI::App& app, Raw& raw) {
   app.add_flag("-q,--quiet", raw.quiet);
   app.add_flag("--foreground", raw.foreground);
   app.add_flag("--debug", raw.debug);
+  app.add_flag("--json", raw.json);
   app.add_option("--listing", raw.listing_file);
   app.add_option("--log-file", raw.log_file);
   app.fallthrough();
@@ -183,6 +195,7 @@ std::string usage_line(const Subcommand& row) {
   std::string line(row.name);
   if (row.takes_listing) line += " [--listing LISTING]";
   if (row.action == Action::Mount) line += " [--foreground] [--debug]";
+  if (row.action == Action::PrintStats) line += " [--json]";
   if (row.takes_access) line += row.action == Action::Examine ? " [ACCESS]" : " ACCESS";
   if (row.takes_path) line += " PATH";
   return line;
@@ -308,6 +321,9 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
         "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
         "  --debug            print every request of the kernel, in the foreground\n";
   }
+  if (row.action == Action::PrintStats) {
+    text += "  --json             one JSON object, with the keys that man red-connector has\n";
+  }
   return with_examples(text + std::string(kCommonOptions), program);
 }
 
@@ -345,6 +361,7 @@ std::string_view fault_of(const Raw& raw, const Subcommand& row) {
   if (!raw.listing_file.empty() && !row.takes_listing) return "takes no --listing";
   if (raw.foreground && !mounts) return "takes no --foreground";
   if (raw.debug && !mounts) return "takes no --debug";
+  if (raw.json && row.action != Action::PrintStats) return "takes no --json";
   if (raw.verbose && raw.quiet) return "--verbose and --quiet contradict each other";
   return {};
 }
@@ -361,6 +378,7 @@ Invocation to_invocation(const Raw& raw, const Subcommand& row) {
   invocation.quiet = raw.quiet;
   invocation.foreground = raw.foreground;
   invocation.debug = raw.debug;
+  invocation.json = raw.json;
   return invocation;
 }
 

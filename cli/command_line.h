@@ -12,7 +12,16 @@
 
 namespace red {
 
-enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts, Examine };
+enum class Action {
+  PrintCliVersion,
+  Transfer,
+  Validate,
+  Mount,
+  Unmount,
+  PrintMounts,
+  PrintStats,
+  Examine
+};
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {
@@ -40,6 +49,7 @@ struct Invocation {
   bool quiet = false;
   bool foreground = false;
   bool debug = false;
+  bool json = false;
 };
 
 /// Text to print on stdout instead: help or the version.

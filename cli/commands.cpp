@@ -7,18 +7,23 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "cli/connectors.h"
 #include "cli/doctor/doctor.h"
 #include "cli/listing_check.h"
 #include "cli/progress.h"
+#include "cli/stats_report.h"
 #include "cli/stop_on_signals.h"
 #include "common/cache/memory_limit.h"
+#include "common/json/json_document.h"
 #include "common/json/text_file.h"
 #include "common/logging.h"
+#include "common/remote/counting_store.h"
 #include "common/remote/retry.h"
 #include "common/timer.h"
 #include "fuse/mount_daemon.h"
+#include "transfer/listed_store.h"
 #include "transfer/listing.h"
 #include "transfer/receive_archive.h"
 #include "transfer/receive_dir.h"
@@ -34,8 +39,8 @@ using namespace std::chrono_literals;
 /// A validation is done within this time, whatever the server does.
 constexpr auto kValidationLimit = 30s;
 
-void print_cli_version() {
-  if (std::puts("1") < 0 || std::fflush(stdout) != 0) {
+void print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
     throw Error::local_io(errno, "cannot write to the standard output");
   }
 }
@@ -104,24 +109,30 @@ void check_fuse_device() {
 }
 
 /// A listing in access data is for mounts; one that is wrong is wrong for every validation.
-void check_listing_in(const AccessOptions& options) {
-  if (options.listing) parse_listing(options.listing->json, options.listing->origin);
+std::optional<Listing> listing_in(const AccessOptions& options) {
+  if (!options.listing) return std::nullopt;
+  return parse_listing(options.listing->json, options.listing->origin);
 }
 
 void validate(const Invocation& invocation, std::string_view connector) {
   const Purpose purpose = invocation.subcommand->purpose;
   const Remote remote = read_access(invocation, connector);
-  check_listing_in(remote.options);
-  const std::optional<Listing> listing = read_listing(invocation);
+  const std::optional<Listing> known_tree = listing_in(remote.options);
+  const std::optional<Listing> listing =
+      purpose == Purpose::MountDir ? known_tree : read_listing(invocation);
   if (purpose == Purpose::MountDir) check_fuse_device();
+  if (purpose == Purpose::MountDir && remote.options.report) {
+    check_report_path(*remote.options.report);
+  }
   const StopOnSignals signals;
   const CommandStore store(remote);
   const RequestContext context = RequestContext::within(kValidationLimit, signals.token());
   // An archive is one file, whatever is in it.
   if (remote.archive) return (*store).check(Purpose::ReceiveFile, context);
   // With a listing the directory itself need not be shown: the files are fetched by their names.
-  const bool is_by_names = listing && purpose == Purpose::ReceiveDir &&
-                           check_listed_files(*store, *listing, context) > 0;
+  const bool fetches_by_names = purpose == Purpose::ReceiveDir || purpose == Purpose::MountDir;
+  const bool is_by_names =
+      listing && fetches_by_names && check_listed_files(*store, *listing, context) > 0;
   if (!is_by_names) (*store).check(purpose, context);
 }
 
@@ -131,10 +142,14 @@ void warn_of_unserved(const AccessOptions& options) {
     log(LogLevel::Warning,
         "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
   }
-  if (options.listing) {
-    log(LogLevel::Warning, "this version mounts what the server shows, not the listing (listing)");
-  }
-  if (options.report) log(LogLevel::Warning, "this version writes no report of mounts (report)");
+}
+
+std::unique_ptr<RemoteStore> open_for_mount(const Remote& remote, Timer& timer,
+                                            RemoteCounters& counters) {
+  RetryPolicy policy = RetryPolicy::for_mounts();
+  RetryPolicy first = RetryPolicy::for_commands();
+  policy.retries = first.retries = &counters.retries;
+  return with_retries(with_counters(remote.open(), counters), policy, timer, first);
 }
 
 LogLevel mount_log_level(const Invocation& invocation) {
@@ -142,12 +157,32 @@ LogLevel mount_log_level(const Invocation& invocation) {
   return invocation.quiet ? LogLevel::Error : LogLevel::Info;
 }
 
+/// What a mount leaves behind. The mount has ended by then: nothing can fail it any more.
+void report_end(const MountStats& stats, const std::optional<std::filesystem::path>& report) {
+  log(LogLevel::Info, "ended: " + summary_of(stats));
+  if (!report) return;
+  try {
+    write_report(*report, stats);
+  } catch (...) {
+    log(LogLevel::Warning, "cannot write the report: " + current_exception_as_error().message());
+  }
+}
+
+void print_stats(const Invocation& invocation) {
+  const std::string answer = ask_mount_stats(invocation.local_path);
+  print(invocation.json ? answer + "\n"
+                        : to_readable(parse_json(answer, "the answer of the daemon").root));
+}
+
 /// No thread may start before mount_dir has forked: the store is opened in the daemon.
 void mount(const Invocation& invocation, std::string_view connector) {
-  const Remote remote = read_access(invocation, connector);
-  check_listing_in(remote.options);
+  Remote remote = read_access(invocation, connector);
+  std::optional<Listing> listing = listing_in(remote.options);
+  remote.options.listing.reset();  // the daemon has no use for the text
   warn_of_unserved(remote.options);
+  if (remote.options.report) check_report_path(*remote.options.report);
   const CacheOptions& cache = remote.options.cache;
+  RemoteCounters counters;
   std::optional<Timer> timer;  // outlives the store: mount_dir ends first
   MountRequest request;
   request.mount_point = invocation.local_path;
@@ -160,10 +195,15 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.debug = invocation.debug;
   request.log_level = mount_log_level(invocation);
   request.log_file = invocation.log_file;
-  request.open_store = [&remote, &timer] {
+  request.is_known_tree = listing.has_value();
+  request.remote_counters = &counters;
+  request.format_stats = [](const MountStats& stats) { return to_json(stats).to_text(); };
+  request.on_end = [&remote](const MountStats& stats) { report_end(stats, remote.options.report); };
+  request.open_store = [&]() -> std::unique_ptr<RemoteStore> {
     timer.emplace();
-    return with_retries(remote.open(), RetryPolicy::for_mounts(), *timer,
-                        RetryPolicy::for_commands());
+    auto store = open_for_mount(remote, *timer, counters);
+    if (!listing) return store;
+    return std::make_unique<ListedStore>(std::move(store), *std::exchange(listing, std::nullopt));
   };
   mount_dir(request);
 }
@@ -186,7 +226,7 @@ void open_command_log(const Invocation& invocation) {
 void run(const Invocation& invocation, std::string_view connector) {
   switch (invocation.subcommand->action) {
     case Action::PrintCliVersion:
-      return print_cli_version();
+      return print("1\n");
     case Action::Transfer:
       return transfer(invocation, connector);
     case Action::Validate:
@@ -197,6 +237,8 @@ void run(const Invocation& invocation, std::string_view connector) {
       return umount_dir(invocation.local_path);
     case Action::PrintMounts:
       return print_mounts();
+    case Action::PrintStats:
+      return print_stats(invocation);
     case Action::Examine:
       return examine(invocation, connector);
   }

@@ -17,8 +17,16 @@
 namespace red {
 namespace {
 
-Remote to_remote(HttpAccess access) {
+/// The text of a listing is large, and of no use to a store.
+template <typename Access>
+AccessOptions take_options(Access& access) {
   AccessOptions options = access.options;
+  access.options.listing.reset();
+  return options;
+}
+
+Remote to_remote(HttpAccess access) {
+  AccessOptions options = take_options(access);
   std::string location = access.url.to_display();
   return {std::move(options), std::move(location), [access = std::move(access)] {
             return std::make_unique<HttpStore>(access,
@@ -65,7 +73,7 @@ Remote prepare_http_mock_send(JsonDocument document, Purpose purpose, const Site
 
 Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   SftpAccess access = read_sftp_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = SftpPaths(access).location({});
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<SftpStore>(access, purpose);
@@ -74,7 +82,7 @@ Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& s
 
 Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   XnatAccess access = read_xnat_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = location_of(access);
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<XnatStore>(

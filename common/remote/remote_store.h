@@ -65,6 +65,10 @@ class RemoteFile {
 
   /// What is known of the content so far.
   virtual Version version() const = 0;
+
+  /// What the whole content has to have before it may be taken for the file's, where that is known
+  /// beforehand. The reads do not check it.
+  virtual std::optional<Checksum> promised_checksum() const { return std::nullopt; }
 };
 
 /// What a file to send has beside its bytes. A protocol without such things leaves them out.

@@ -328,6 +328,9 @@ SftpAccess read_sftp_access(JsonDocument document, Purpose purpose, const SiteOp
   } else {
     check_dir_path(document.root, problems);
   }
+  if (form.writable.value_or(false) && form.shared.listing) {
+    problems.add("/writable", "contradicts listing: a tree that is known beforehand is read-only");
+  }
   problems.throw_if_any(document.name);
 
   SftpAccess access;
