@@ -12,6 +12,7 @@
 #include "cli/listing_check.h"
 #include "cli/progress.h"
 #include "cli/stop_on_signals.h"
+#include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
 #include "common/json/text_file.h"
 #include "common/logging.h"
@@ -51,11 +52,26 @@ std::optional<Listing> read_listing(const Invocation& invocation) {
                        invocation.listing_file->string());
 }
 
+/// The store, read through the cache on disk if there is to be one. What keeps that from serving is
+/// a warning: everything works without.
+std::unique_ptr<RemoteStore> with_cache(std::unique_ptr<RemoteStore> store,
+                                        const CacheOptions& options) {
+  if (!options.enabled || !options.directory) return store;
+  try {
+    auto cache = DiskCache::open({.directory = *options.directory, .max_bytes = options.size});
+    return with_disk_cache(std::move(store), std::move(cache));
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    return store;
+  }
+}
+
 /// The store of a command, with the timer that its repetitions need.
 class CommandStore {
  public:
-  explicit CommandStore(const Remote& remote)
-      : store_(with_retries(remote.open(), RetryPolicy::for_commands(), timer_)) {}
+  explicit CommandStore(const Remote& remote, const CacheOptions& cache = {})
+      : store_(
+            with_cache(with_retries(remote.open(), RetryPolicy::for_commands(), timer_), cache)) {}
 
   RemoteStore& operator*() const { return *store_; }
 
@@ -69,7 +85,9 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const std::optional<Listing> listing = read_listing(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
   const StopOnSignals signals;
-  const CommandStore store(remote);
+  const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
+                        invocation.subcommand->purpose == Purpose::ReceiveDir;
+  const CommandStore store(remote, receives ? remote.options.cache : CacheOptions{});
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
@@ -117,10 +135,6 @@ void validate(const Invocation& invocation, std::string_view connector) {
 
 /// Says once what is accepted and not served by this version.
 void warn_of_unserved(const AccessOptions& options) {
-  if (options.cache.directory) {
-    log(LogLevel::Warning,
-        "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
-  }
   if (options.listing) {
     log(LogLevel::Warning, "this version mounts what the server shows, not the listing (listing)");
   }
@@ -152,8 +166,9 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.log_file = invocation.log_file;
   request.open_store = [&remote, &timer] {
     timer.emplace();
-    return with_retries(remote.open(), RetryPolicy::for_mounts(), *timer,
-                        RetryPolicy::for_commands());
+    return with_cache(
+        with_retries(remote.open(), RetryPolicy::for_mounts(), *timer, RetryPolicy::for_commands()),
+        remote.options.cache);
   };
   mount_dir(request);
 }

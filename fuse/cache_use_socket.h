@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

@@ -14,8 +14,8 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/mount_table.h"
-#include "fuse/unique_fd.h"
 #include "fuse/unmount.h"
 
 namespace red {

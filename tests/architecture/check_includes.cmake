@@ -26,6 +26,7 @@ set(homes
   "botan/.*                  : common/protocols/sftp/"
   "nlohmann/.*               : common/json/"
   "zlib\\.h                   : common/protocols/xnat/"
+  "xxhash\\.h                 : common/cache/disk_content.cpp"
   "CLI/.*                    : cli/command_line.cpp"
   "spdlog/.*                 : common/logging.cpp"
   "libxml/.*                 : common/protocols/http/")
