@@ -24,6 +24,14 @@ DiskCache::DiskCache(const Options& options)
       quota_(directory_, limits_of(options, *directory_)),
       writer_(std::make_unique<DiskWriter>([this](std::uint64_t bytes) { written(bytes); })) {}
 
+DiskCache::~DiskCache() {
+  stop();
+  writer_.reset();
+  health_->attempt([this] {
+    if (quota_.settle() != DiskQuota::State::Fine) quota_.evict();
+  });
+}
+
 void DiskCache::stop() {
   poller_.stop();
   workers_.stop();

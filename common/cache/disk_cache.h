@@ -33,6 +33,11 @@ class DiskCache : public std::enable_shared_from_this<DiskCache> {
 
   /// Throws why there can be no cache in the directory (CacheDirectory::open()).
   static std::shared_ptr<DiskCache> open(const Options& options);
+  /// Writes what has come.
+  ~DiskCache();
+  DiskCache(const DiskCache&) = delete;
+  DiskCache& operator=(const DiskCache&) = delete;
+
   /// Ends what waits; later calls do nothing. Not to be called on one of its threads.
   void stop();
 
@@ -66,7 +71,7 @@ class DiskCache : public std::enable_shared_from_this<DiskCache> {
 
   WorkerPool workers_{kMaxWorkers};
   Poller poller_;
-  std::unique_ptr<DiskWriter> writer_;  ///< last: its thread uses all of the above
+  std::unique_ptr<DiskWriter> writer_;
 };
 
 }  // namespace red

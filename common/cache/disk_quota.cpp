@@ -196,14 +196,22 @@ DiskQuota::DiskQuota(std::shared_ptr<const CacheDirectory> directory, const Limi
       step_(std::min(4 * kMiB, limits.max_bytes / 32)) {}
 
 DiskQuota::State DiskQuota::add(std::uint64_t bytes) {
-  std::uint64_t told = 0;
   {
     const std::lock_guard lock(mutex_);
     untold_ += bytes;
     if (untold_ < step_) return State::Fine;
-    told = std::exchange(untold_, 0);
   }
-  const std::uint64_t usage = add_to_usage(told);
+  return settle();
+}
+
+DiskQuota::State DiskQuota::settle() {
+  std::uint64_t untold = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    untold = std::exchange(untold_, 0);
+  }
+  if (untold == 0) return State::Fine;
+  const std::uint64_t usage = add_to_usage(untold);
   if (directory_->space().free < limits_.min_free) return State::NoDiskSpace;
   return usage > limits_.max_bytes ? State::Full : State::Fine;
 }

@@ -31,8 +31,10 @@ class DiskQuota {
     Full,         ///< something has to go
     NoDiskSpace,  ///< and until then nothing must be written
   };
-  /// So many bytes more have been taken.
+  /// So many bytes more have been taken. The others are told now and then.
   State add(std::uint64_t bytes);
+  /// Tells the others what they have not been told yet.
+  State settle();
 
   /// Removes what was used least recently, a little more than necessary: whole contents that nobody
   /// has open first, and of these the versions that have been followed by another; then parts of
