@@ -52,16 +52,29 @@ std::optional<Listing> read_listing(const Invocation& invocation) {
                        invocation.listing_file->string());
 }
 
-/// The store, read through the cache on disk if there is to be one. What keeps that from serving is
-/// a warning: everything works without.
+/// What is left of the options when the disk has been looked at. That it cannot serve is a warning
+/// where a person sees it, before there is a daemon: everything works without.
+CacheOptions usable(CacheOptions options) {
+  if (!options.enabled) options.directory.reset();
+  if (!options.directory) return options;
+  try {
+    CacheDirectory::open(*options.directory);
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    options.directory.reset();
+  }
+  return options;
+}
+
+/// The store, read through the cache on disk if there is to be one.
 std::unique_ptr<RemoteStore> with_cache(std::unique_ptr<RemoteStore> store,
                                         const CacheOptions& options) {
-  if (!options.enabled || !options.directory) return store;
+  if (!options.directory) return store;
   try {
     auto cache = DiskCache::open({.directory = *options.directory, .max_bytes = options.size});
     return with_disk_cache(std::move(store), std::move(cache));
   } catch (const Error& error) {
-    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    log(LogLevel::Warning, error.message());
     return store;
   }
 }
@@ -87,7 +100,7 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const StopOnSignals signals;
   const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
                         invocation.subcommand->purpose == Purpose::ReceiveDir;
-  const CommandStore store(remote, receives ? remote.options.cache : CacheOptions{});
+  const CommandStore store(remote, receives ? usable(remote.options.cache) : CacheOptions{});
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
@@ -151,7 +164,7 @@ void mount(const Invocation& invocation, std::string_view connector) {
   const Remote remote = read_access(invocation, connector);
   check_listing_in(remote.options);
   warn_of_unserved(remote.options);
-  const CacheOptions& cache = remote.options.cache;
+  const CacheOptions cache = usable(remote.options.cache);
   std::optional<Timer> timer;  // outlives the store: mount_dir ends first
   MountRequest request;
   request.mount_point = invocation.local_path;
@@ -164,11 +177,11 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.debug = invocation.debug;
   request.log_level = mount_log_level(invocation);
   request.log_file = invocation.log_file;
-  request.open_store = [&remote, &timer] {
+  request.open_store = [&remote, &cache, &timer] {
     timer.emplace();
     return with_cache(
         with_retries(remote.open(), RetryPolicy::for_mounts(), *timer, RetryPolicy::for_commands()),
-        remote.options.cache);
+        cache);
   };
   mount_dir(request);
 }

@@ -47,8 +47,8 @@ void receive_file(RemoteStore& store, const std::filesystem::path& target, Progr
   // The reception may end a moment after it has rung for the last time.
   const auto doorbell = std::make_shared<Doorbell>();
   const auto reception = std::make_shared<FileReception>(
-      store.open({}, {}), open_local_target(target), std::nullopt, max_reads, progress, clock,
-      std::move(stop),
+      store.open({}, {}), open_local_target(target), std::nullopt, std::nullopt, max_reads,
+      progress, clock, std::move(stop),
       FileReception::Callbacks{.on_read_ended = [doorbell] { doorbell->ring(false); },
                                .on_done = [doorbell] { doorbell->ring(true); }});
   progress.expect(1, 0);

@@ -59,7 +59,9 @@ void DiskCache::run(Priority priority, std::function<void()> work) {
 void DiskCache::written(std::uint64_t bytes) {
   const DiskQuota::State state = quota_.add(bytes);
   if (state == DiskQuota::State::Fine) return;
-  if (state == DiskQuota::State::NoDiskSpace) health_->pause_writing();
+  if (state == DiskQuota::State::NoDiskSpace) {
+    health_->pause_writing("little space is left on its file system");
+  }
   if (is_evicting_.exchange(true)) return;
   workers_.submit(Priority::Background, [this] {
     health_->attempt([this] { quota_.evict(); });

@@ -68,12 +68,13 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
     read_->next_ = offset + bytes.size();
     const bool is_wanted = read_->sink_->receive(offset, bytes);
     if (handle_) keep(offset, bytes);
-    return is_wanted;
+    has_stopped_ = is_wanted && read_->next_ >= stop_at_;
+    return is_wanted && !has_stopped_;
   }
 
   void finish(const Error* error) noexcept override {
     keep_nothing();
-    if (is_on_disk_) return read_->go_on();
+    if (is_on_disk_ || has_stopped_) return read_->go_on();
     const bool goes_on =
         error == nullptr && !is_readers_ && read_->next_ >= end_ && read_->next_ < read_->end_;
     goes_on ? read_->go_on() : read_->finish(error);
@@ -135,19 +136,19 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
     block_.reset();
   }
 
-  /// Half of a long claim before its end.
+  /// Half of a claim before its end. Where the others are at work, or were, this fetch ends.
   void renew_claim(std::uint64_t index) {
     const BlockRun held = claim_->run();
     const std::uint64_t last = (end_ + kBlockSize - 1) / kBlockSize;
     if (held.end >= last || index + DiskContent::kMostClaimed / 2 < held.end) return;
     const auto content = handle_->open();
     handle_->health().attempt([&] {
-      const BlockRun next{held.end, std::min(last, held.end + DiskContent::kMostClaimed)};
-      const std::uint64_t claimed = content->claim(next);
-      if (claimed == 0) return;
-      next_claim_ =
-          std::make_shared<HeldClaim>(content, BlockRun{next.first, next.first + claimed});
+      BlockRun next{held.end, std::min(last, held.end + DiskContent::kMostClaimed)};
+      next.end = next.first + content->count_missing(next);
+      next.end = next.first + content->claim(next);
+      if (next.first < next.end) next_claim_ = std::make_shared<HeldClaim>(content, next);
     });
+    if (!next_claim_) stop_at_ = held.end * kBlockSize;
   }
 
   const std::shared_ptr<DiskCachedRead> read_;
@@ -159,6 +160,8 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
   bool is_readers_ = false;  ///< what comes goes beyond what was asked for
   bool has_looked_ = false;
   bool is_on_disk_ = false;
+  std::uint64_t stop_at_ = kUnknownEnd;  ///< where the reader goes on otherwise
+  bool has_stopped_ = false;
   DiskWriter::Buffer block_;  ///< the one being filled, if there is room for it
   std::size_t filled_ = 0;
 };

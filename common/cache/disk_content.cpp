@@ -289,6 +289,7 @@ std::uint64_t DiskContent::punch_part(int file, double part, std::mt19937_64& ra
 std::uint64_t DiskContent::claim(BlockRun run) {
   const std::lock_guard lock(mutex_);
   run.end = std::min(run.end, run.first + kMostClaimed);
+  if (run.first >= run.end) return 0;
   const auto next = claims_.upper_bound(run.first);
   if (next != claims_.begin() && std::prev(next)->second > run.first) return 0;
   if (next != claims_.end()) run.end = std::min(run.end, next->first);

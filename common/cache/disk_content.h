@@ -66,8 +66,8 @@ class DiskContent {
   /// Forgets everything, for all processes: a checksum of the whole says that it is wrong.
   void drop_all();
 
-  /// More than so many blocks are not claimed at once.
-  static constexpr std::uint64_t kMostClaimed = 64 * 1024 * 1024 / kBlockSize;
+  /// More than so many blocks are not claimed at once: others can share the work.
+  static constexpr std::uint64_t kMostClaimed = 4 * 1024 * 1024 / kBlockSize;
 
   /// Claims the right to fetch blocks from run.first on. Returns how many: 0 if somebody has
   /// claimed the first. The kernel gives claims back when the process dies.

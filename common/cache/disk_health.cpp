@@ -34,21 +34,23 @@ bool DiskHealth::attempt(const std::function<void()>& work) noexcept {
   }
 }
 
-void DiskHealth::pause_writing() noexcept {
+void DiskHealth::pause_writing(std::string_view why) noexcept {
   const TimePoint later = std::chrono::steady_clock::now() + kWritePause;
   writable_from_.store(later.time_since_epoch().count());
+  warn_once(why);
 }
 
 void DiskHealth::failed(const Error& error) noexcept {
   const int reason = error.error_number();
   if (is_passing(reason)) return;
-  if (is_lack_of_room(reason)) {
-    pause_writing();
-  } else {
-    failures_.fetch_add(1);
-  }
+  if (is_lack_of_room(reason)) return pause_writing(error.message());
+  failures_.fetch_add(1);
+  warn_once(error.message());
+}
+
+void DiskHealth::warn_once(std::string_view why) noexcept {
   if (has_warned_.exchange(true)) return;
-  log(LogLevel::Warning, "cache directory " + directory_ + ": " + error.message() +
+  log(LogLevel::Warning, "cache directory " + directory_ + ": " + std::string(why) +
                              "; what it does not take is kept in memory only");
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "common/clock.h"
 #include "common/error.h"
@@ -23,10 +24,11 @@ class DiskHealth {
   /// Runs something that touches the disk; false if it failed.
   bool attempt(const std::function<void()>& work) noexcept;
   /// There is no room: nothing is written for a while.
-  void pause_writing() noexcept;
+  void pause_writing(std::string_view why) noexcept;
 
  private:
   void failed(const Error& error) noexcept;
+  void warn_once(std::string_view why) noexcept;
 
   static constexpr int kMostFailures = 8;
 
