@@ -15,6 +15,7 @@
 #include "cli/progress.h"
 #include "cli/stats_report.h"
 #include "cli/stop_on_signals.h"
+#include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
 #include "common/json/json_document.h"
 #include "common/json/text_file.h"
@@ -58,11 +59,39 @@ std::optional<Listing> read_listing(const Invocation& invocation) {
                        invocation.listing_file->string());
 }
 
+/// What is left of the options when the disk has been looked at. That it cannot serve is a warning
+/// where a person sees it, before there is a daemon: everything works without.
+CacheOptions usable(CacheOptions options) {
+  if (!options.enabled) options.directory.reset();
+  if (!options.directory) return options;
+  try {
+    CacheDirectory::open(*options.directory);
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    options.directory.reset();
+  }
+  return options;
+}
+
+/// The store, read through the cache on disk if there is to be one.
+std::unique_ptr<RemoteStore> with_cache(std::unique_ptr<RemoteStore> store,
+                                        const CacheOptions& options) {
+  if (!options.directory) return store;
+  try {
+    auto cache = DiskCache::open({.directory = *options.directory, .max_bytes = options.size});
+    return with_disk_cache(std::move(store), std::move(cache));
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message());
+    return store;
+  }
+}
+
 /// The store of a command, with the timer that its repetitions need.
 class CommandStore {
  public:
-  explicit CommandStore(const Remote& remote)
-      : store_(with_retries(remote.open(), RetryPolicy::for_commands(), timer_)) {}
+  explicit CommandStore(const Remote& remote, const CacheOptions& cache = {})
+      : store_(
+            with_cache(with_retries(remote.open(), RetryPolicy::for_commands(), timer_), cache)) {}
 
   RemoteStore& operator*() const { return *store_; }
 
@@ -76,7 +105,9 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const std::optional<Listing> listing = read_listing(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
   const StopOnSignals signals;
-  const CommandStore store(remote);
+  const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
+                        invocation.subcommand->purpose == Purpose::ReceiveDir;
+  const CommandStore store(remote, receives ? usable(remote.options.cache) : CacheOptions{});
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
@@ -136,14 +167,6 @@ void validate(const Invocation& invocation, std::string_view connector) {
   if (!is_by_names) (*store).check(purpose, context);
 }
 
-/// Says once what is accepted and not served by this version.
-void warn_of_unserved(const AccessOptions& options) {
-  if (options.cache.directory) {
-    log(LogLevel::Warning,
-        "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
-  }
-}
-
 std::unique_ptr<RemoteStore> open_for_mount(const Remote& remote, Timer& timer,
                                             RemoteCounters& counters) {
   RetryPolicy policy = RetryPolicy::for_mounts();
@@ -179,9 +202,8 @@ void mount(const Invocation& invocation, std::string_view connector) {
   Remote remote = read_access(invocation, connector);
   std::optional<Listing> listing = listing_in(remote.options);
   remote.options.listing.reset();  // the daemon has no use for the text
-  warn_of_unserved(remote.options);
   if (remote.options.report) check_report_path(*remote.options.report);
-  const CacheOptions& cache = remote.options.cache;
+  const CacheOptions cache = usable(remote.options.cache);
   RemoteCounters counters;
   std::optional<Timer> timer;  // outlives the store: mount_dir ends first
   MountRequest request;
@@ -201,7 +223,7 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.on_end = [&remote](const MountStats& stats) { report_end(stats, remote.options.report); };
   request.open_store = [&]() -> std::unique_ptr<RemoteStore> {
     timer.emplace();
-    auto store = open_for_mount(remote, *timer, counters);
+    auto store = with_cache(open_for_mount(remote, *timer, counters), cache);
     if (!listing) return store;
     return std::make_unique<ListedStore>(std::move(store), *std::exchange(listing, std::nullopt));
   };

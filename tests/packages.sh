@@ -9,7 +9,7 @@ set -euo pipefail
 build=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
   libarchive-dev libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev
-  libssh2-1-dev libssl-dev libxml2-dev nlohmann-json3-dev zlib1g-dev
+  libssh2-1-dev libssl-dev libxml2-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev
 )
 # To make packages with cpack.
 package=(binutils dpkg-dev file)

@@ -408,6 +408,7 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   bool listings_are_complete() const override { return store_->listings_are_complete(); }
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
