@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/integration/engine_fixture.h"
+#include "tests/integration/failing_steps.h"
 #include "tests/integration/packages.h"
 #include "tests/support/container_engine.h"
 #include "tests/support/file_tree.h"
@@ -87,6 +88,17 @@ TEST_F(ContainerBundleTest, RunsAnExperimentInImagesWithAnyCLibraryOrNone) {
                 SucceededAndLeftNothing());
     servers.expect_all_results();
   }
+}
+
+TEST_F(ContainerBundleTest, LeavesNothingInAContainerWhateverFails) {
+  const ExperimentServers servers;
+  const auto run = [this](const Json& experiment) {
+    return run_experiment("debian:bookworm", experiment, with_bundle());
+  };
+  expect_failures(servers, "/experiment", failing_validations(), run);
+  expect_failures(servers, "/experiment", failing_receives(), run);
+  expect_failures(servers, "/experiment", failing_commands(), run);
+  expect_failures(servers, "/experiment", failing_sends(servers), run);
 }
 
 TEST_F(ContainerBundleTest, BringsItsOwnCertificatesWhereTheImageHasNone) {
