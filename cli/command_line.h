@@ -12,7 +12,15 @@
 
 namespace red {
 
-enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts };
+enum class Action {
+  PrintCliVersion,
+  Transfer,
+  Validate,
+  Mount,
+  Unmount,
+  PrintMounts,
+  PrintSchema
+};
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {
@@ -26,12 +34,16 @@ struct Subcommand {
   std::string_view help;     ///< a paragraph and examples
 };
 
+/// What `schema` takes beside the names of subcommands: the site file.
+inline constexpr std::string_view kSiteSchema = "site";
+
 /// All subcommands in the order in which help shows them.
 std::span<const Subcommand> subcommands();
 
 /// What the command line asks for.
 struct Invocation {
   const Subcommand* subcommand = nullptr;
+  const Subcommand* described = nullptr;  ///< by `schema`; null: the site file
   std::filesystem::path access_file;
   std::filesystem::path local_path;
   std::optional<std::filesystem::path> listing_file;

@@ -13,6 +13,7 @@
 #include "cli/progress.h"
 #include "cli/stop_on_signals.h"
 #include "common/cache/memory_limit.h"
+#include "common/json/json_schema.h"
 #include "common/json/text_file.h"
 #include "common/logging.h"
 #include "common/remote/retry.h"
@@ -32,10 +33,22 @@ using namespace std::chrono_literals;
 /// A validation is done within this time, whatever the server does.
 constexpr auto kValidationLimit = 30s;
 
-void print_cli_version() {
-  if (std::puts("1") < 0 || std::fflush(stdout) != 0) {
+void print_line(const std::string& text) {
+  if (std::puts(text.c_str()) < 0 || std::fflush(stdout) != 0) {
     throw Error::local_io(errno, "cannot write to the standard output");
   }
+}
+
+void print_cli_version() { print_line("1"); }
+
+void print_schema(const Subcommand* described, std::string_view connector) {
+  if (!described) {
+    const std::string file(kSiteFile);
+    return print_line(json_schema(file, {{file, site_form()}}).to_indented_text());
+  }
+  const std::string title =
+      "Access data of " + std::string(connector) + " " + std::string(described->name);
+  print_line(access_schema(connector, described->purpose, title).to_indented_text());
 }
 
 Remote read_access(const Invocation& invocation, std::string_view connector) {
@@ -180,6 +193,8 @@ void run(const Invocation& invocation, std::string_view connector) {
       return umount_dir(invocation.local_path);
     case Action::PrintMounts:
       return print_mounts();
+    case Action::PrintSchema:
+      return print_schema(invocation.described, connector);
   }
 }
 

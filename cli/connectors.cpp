@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
+#include "common/json/json_schema.h"
 #include "common/net/curl_http_client.h"
 #include "common/protocols/http/http_access.h"
 #include "common/protocols/http/http_store.h"
@@ -47,13 +49,14 @@ struct Connector {
   std::string_view name;  ///< of the executable
   std::string_view key;   ///< by which red-connector tells the protocol
   Remote (*prepare)(JsonDocument, Purpose, const SiteOptions&);
+  FormDescription (*form)(Purpose);  ///< of the access data that `prepare` takes
 };
 
 /// The table of connectors: a protocol is served when it has its row here.
 constexpr std::array kConnectors{
-    Connector{"red-connector-http", "url", prepare_http},
-    Connector{"red-connector-ssh", "host", prepare_sftp},
-    Connector{"red-connector-xnat-http", "baseUrl", prepare_xnat},
+    Connector{"red-connector-http", "url", prepare_http, http_form},
+    Connector{"red-connector-ssh", "host", prepare_sftp, sftp_form},
+    Connector{"red-connector-xnat-http", "baseUrl", prepare_xnat, xnat_form},
 };
 
 /// Installed as links, so that a container image built for them needs no change later.
@@ -89,6 +92,16 @@ Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose p
   const Connector* named = find_by_name(connector);
   const Connector& row = named ? *named : find_by_access(access.root);
   return row.prepare(std::move(access), purpose, site);
+}
+
+JsonValue access_schema(std::string_view connector, Purpose purpose, const std::string& title) {
+  check_is_served(connector);
+  const Connector* named = find_by_name(connector);
+  std::vector<NamedForm> forms;
+  for (const Connector& row : kConnectors) {
+    if (!named || &row == named) forms.push_back({std::string(row.name), row.form(purpose)});
+  }
+  return json_schema(title, forms);
 }
 
 }  // namespace red

@@ -7,6 +7,7 @@
 
 #include "common/access/shared_fields.h"
 #include "common/json/json_document.h"
+#include "common/json/json_value.h"
 #include "common/remote/access_options.h"
 #include "common/remote/remote_store.h"
 
@@ -28,5 +29,8 @@ void check_is_served(std::string_view connector);
 /// protocol from the access data. Throws Error{InvalidAccess}, Error{Unsupported}.
 Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose purpose,
                       const SiteOptions& site);
+
+/// The JSON Schema of the access data that prepare_remote() takes. Throws Error{Unsupported}.
+JsonValue access_schema(std::string_view connector, Purpose purpose, const std::string& title);
 
 }  // namespace red

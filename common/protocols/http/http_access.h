@@ -1,10 +1,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "common/access/shared_fields.h"
-#include "common/json/field_table.h"
+#include "common/json/form_description.h"
 #include "common/json/json_document.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
@@ -25,7 +24,7 @@ struct HttpAccess {
 /// Error{InvalidAccess} with everything that is wrong, one line each.
 HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site);
 
-/// Every key of the form.
-const std::vector<FieldDescription>& http_fields();
+/// The form of the access data for one purpose.
+FormDescription http_form(Purpose purpose);
 
 }  // namespace red

@@ -37,7 +37,7 @@ class SharedFields : public ::testing::Test {
   AccessOptions options(const std::string& access, const std::string& site = "{}") {
     JsonDocument document = parse_json(access, "access data a");
     SharedForm form;
-    shared_fields().read(document.root, JsonPlace(), form, document.problems);
+    shared_fields(kDefaults).read(document.root, JsonPlace(), form, document.problems);
     document.problems.throw_if_any(document.name);
     return to_access_options(form, read_site_options(write("site.json", site)), kDefaults);
   }

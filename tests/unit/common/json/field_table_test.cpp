@@ -24,7 +24,7 @@ struct Form {
 };
 
 const FieldTable<Part>& part_table() {
-  static const auto table = FieldTable<Part>().add({"inner", "…"}, text(&Part::inner));
+  static const auto table = FieldTable<Part>().add({.key = "inner", .meaning = "…"}, text(&Part::inner));
   return table;
 }
 
@@ -32,11 +32,11 @@ const FieldTable<Form>& form_table() {
   static const auto table =
       FieldTable<Form>()
           .add({.key = "name", .meaning = "…", .required = true}, text(&Form::name))
-          .add({"color", "…"}, choice(&Form::color, {"red", "green"}))
-          .add({"flag", "…"}, boolean(&Form::flag))
-          .add({"count", "…"}, integer(&Form::count, 1))
-          .add({"seconds", "…"}, positive_number(&Form::seconds, 60))
-          .add({"part", "…"}, object(&Form::part, part_table()))
+          .add({.key = "color", .meaning = "…"}, choice(&Form::color, {"red", "green"}))
+          .add({.key = "flag", .meaning = "…"}, boolean(&Form::flag))
+          .add({.key = "count", .meaning = "…"}, integer(&Form::count, 1))
+          .add({.key = "seconds", .meaning = "…"}, positive_number(&Form::seconds, 60))
+          .add({.key = "part", .meaning = "…"}, object(&Form::part, part_table()))
           .include(part_table(), &Form::included);
   return table;
 }
@@ -112,13 +112,13 @@ TEST(FieldTable, TakesTheLargestIntForALargerInteger) {
 }
 
 TEST(FieldTable, DescribesKeysWithWhatASchemaNeeds) {
-  const auto& fields = form_table().descriptions();
+  const auto& fields = form_table().description().fields;
   ASSERT_EQ(fields.size(), 7u);
   EXPECT_TRUE(fields[0].required);
   EXPECT_EQ(fields[1].shapes[0].values, (std::vector<std::string_view>{"red", "green"}));
   EXPECT_EQ(fields[3].shapes[0].minimum, 1);
-  ASSERT_TRUE(fields[5].shapes[0].members);
-  EXPECT_EQ(fields[5].shapes[0].members->at(0).key, "inner");
+  ASSERT_TRUE(fields[5].shapes[0].form);
+  EXPECT_EQ(fields[5].shapes[0].form->fields.at(0).key, "inner");
 }
 
 }  // namespace
