@@ -120,10 +120,10 @@ constexpr std::array kSubcommands{
                "list what is mounted",
                "Lists your mounts: path, source, process, age and use of the cache.\n"},
     Subcommand{"schema", Action::PrintSchema, Purpose::ReceiveFile, false, false, false,
-               "print what SUBCOMMAND takes for ACCESS, as a JSON Schema",
-               "Prints the JSON Schema (draft-07) of the access data that SUBCOMMAND takes: every\n"
-               "key with its meaning, type and default. With \"site\": that of the site file\n"
-               "/etc/red-connector.json. Editors and validators read it.\n"
+               "print the JSON Schema of a subcommand's ACCESS",
+               "Prints the JSON Schema (draft-07) of the access data that SUBCOMMAND takes:\n"
+               "every key with its meaning, type and default, for editors and validators.\n"
+               "With \"site\" for SUBCOMMAND: that of the site file, /etc/red-connector.json.\n"
                "\n"
                "Example:\n"
                "  red-connector schema mount-dir > mount-dir.schema.json\n"},

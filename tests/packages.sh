@@ -15,7 +15,7 @@ build=(
 run=(ca-certificates fuse3)
 # To test: libraries, and the servers that the tests start themselves.
 test=(
-  googletest libgmock-dev libgtest-dev librapidcheck-dev
+  googletest libgmock-dev libgtest-dev librapidcheck-dev libvalijson-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
   openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps

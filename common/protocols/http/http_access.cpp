@@ -164,10 +164,10 @@ Binding<HttpForm> method_binding(Purpose purpose) {
   ValueShape& shape = binding.shapes.front();
   if (purpose == Purpose::ReceiveDir || purpose == Purpose::MountDir) {
     shape.values = {"GET", "Get", "get"};
-    shape.words = "GET, Get or get: reading a directory takes no other method";
+    shape.words = "GET, Get or get (a directory is read by no other method)";
   } else if (purpose == Purpose::SendDir) {
     shape.values = {"PUT", "Put", "put"};
-    shape.words = "PUT, Put or put: sending a directory takes no other method";
+    shape.words = "PUT, Put or put (a directory is sent by no other method)";
   }
   return binding;
 }

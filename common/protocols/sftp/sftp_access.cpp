@@ -186,11 +186,13 @@ std::string parse_host_key(std::string_view text) {
   refuse("must be a fingerprint that starts with SHA256:, or a line of known_hosts");
 }
 
-/// A fingerprint, or words: the second or the third may be the key, and the first is no marker.
+/// A fingerprint alone, or words: the second or the third may be the key, and the first is no
+/// marker.
 constexpr TextForm<std::string> kHostKey{
     {R"(^SHA256:[0-9A-Za-z+/]{43}=*$|)"
      R"(^[ \t\r\n]*[^@ \t\r\n][^ \t\r\n]*[ \t\r\n]+(?:[^ \t\r\n]+[ \t\r\n]+)?)"
-     R"([0-9A-Za-z+/]+={0,2}(?:[ \t\r\n]|$))"},
+     R"([0-9A-Za-z+/]+={0,2}(?:[ \t\r\n]|$))",
+     R"(^SHA256:[^ \t\r\n]*[ \t\r\n])"},
     parse_host_key};
 
 // --- Tables --------------------------------------------------------------------------------------
