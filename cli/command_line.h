@@ -12,15 +12,7 @@
 
 namespace red {
 
-enum class Action {
-  PrintCliVersion,
-  Transfer,
-  Validate,
-  Mount,
-  Unmount,
-  PrintMounts,
-  PrintSchema
-};
+enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts, PrintSchema };
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {

@@ -130,7 +130,7 @@ void validate(const Invocation& invocation, std::string_view connector) {
 
 /// Says once what is accepted and not served by this version.
 void warn_of_unserved(const AccessOptions& options) {
-  if (options.cache.directory) {
+  if (options.cache.enabled && options.cache.directory) {
     log(LogLevel::Warning,
         "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
   }

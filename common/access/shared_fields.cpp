@@ -53,7 +53,8 @@ bool is_pem_text(std::string_view text) { return text.find("-----BEGIN ") != tex
 /// Read now: a daemon must not depend on files of the call that started it.
 std::string parse_certificate(std::string_view text) {
   const bool is_text = is_pem_text(text);
-  std::string pem = is_text ? std::string(text) : read_text_file(absolute_path(text), kMaxAccessBytes);
+  std::string pem =
+      is_text ? std::string(text) : read_text_file(absolute_path(text), kMaxAccessBytes);
   if (holds_certificate(pem)) return pem;
   refuse(std::string(is_text ? "the text" : "the file") + " holds no certificate in PEM form");
 }
@@ -79,9 +80,9 @@ Binding<Target> byte_count(std::optional<std::uint64_t> Target::*member) {
        {.type = JsonType::String, .min_length = 1, .pattern = kByteCount, .words = kSizeWords}},
       [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
         try {
-          target.*member =
-              value.string() ? parse_byte_count(*value.string())
-                             : static_cast<std::uint64_t>(std::min(*value.number(), kMaxBytes));
+          target.*member = value.string()
+                               ? parse_byte_count(*value.string())
+                               : static_cast<std::uint64_t>(std::min(*value.number(), kMaxBytes));
         } catch (const Error& error) {
           problems.add(place, error.message());
         }
@@ -131,7 +132,8 @@ FieldTable<CacheForm> cache_fields(const TextForm<fs::path>& path) {
       .add({.key = "size", .meaning = "bound of the cache on disk"}, byte_count(&CacheForm::size))
       .add({.key = "memory",
             .meaning = "bound of the cache in memory",
-            .default_words = "256 MiB, or a quarter of the container's memory limit if that is less"},
+            .default_words =
+                "256 MiB, or a quarter of the container's memory limit if that is less"},
            byte_count(&CacheForm::memory));
 }
 
@@ -143,16 +145,18 @@ FieldTable<BoundedForm> bounded_fields(FieldDescription connections,
                                        const FieldTable<CacheForm>& cache) {
   return FieldTable<BoundedForm>()
       .add(std::move(connections), integer(&BoundedForm::connections, 1))
-      .add({.key = "cache",
-            .meaning = "what is kept between reads: true, false (nothing), or an object with bounds",
-            .default_value = JsonValue(true)},
-           cache_binding(cache));
+      .add(
+          {.key = "cache",
+           .meaning = "what is kept between reads: true, false (nothing), or an object with bounds",
+           .default_value = JsonValue(true)},
+          cache_binding(cache));
 }
 
 FieldTable<WebForm> make_web_fields(const TextForm<std::string>& certificate) {
   return FieldTable<WebForm>()
       .add({.key = "caCertificate",
-            .meaning = "certificates to trust instead of the system's: PEM text or the path of a file",
+            .meaning =
+                "certificates to trust instead of the system's: PEM text or the path of a file",
             .default_words = "the system's store"},
            parsed_text(&WebForm::ca_certificate, certificate))
       .add({.key = "proxy",

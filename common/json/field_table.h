@@ -57,10 +57,9 @@ class FieldTable {
     append(description_.rules, table.description_.rules);
     append(description_.misplaced_keys, table.description_.misplaced_keys);
     for (const auto& reader : table.readers_) {
-      readers_.push_back([reader, part](const JsonValue& value, const JsonPlace& place,
-                                        Target& target, Problems& problems) {
-        reader(value, place, target.*part, problems);
-      });
+      readers_.push_back(
+          [reader, part](const JsonValue& value, const JsonPlace& place, Target& target,
+                         Problems& problems) { reader(value, place, target.*part, problems); });
     }
     return *this;
   }

@@ -73,7 +73,8 @@ std::string pattern_of_any_case(const std::vector<std::string_view>& names) {
     pattern += pattern.empty() ? "^(?:" : "|";
     for (const char c : name) {
       const bool is_letter = lower_case(c) != upper_case(c);
-      pattern += is_letter ? std::string{'[', upper_case(c), lower_case(c), ']'} : std::string(1, c);
+      pattern +=
+          is_letter ? std::string{'[', upper_case(c), lower_case(c), ']'} : std::string(1, c);
     }
   }
   return pattern + ")$";

@@ -21,8 +21,8 @@ struct TextPattern {
   std::string_view refused = {};
 };
 
-/// "^(?:[Hh][Oo][Ss][Tt]|[Tt][Ee])$": the names, whatever the case of their ASCII letters. They hold
-/// letters, digits and dashes.
+/// "^(?:[Hh][Oo][Ss][Tt]|[Tt][Ee])$": the names, whatever the case of their ASCII letters. They
+/// hold letters, digits and dashes.
 std::string pattern_of_any_case(const std::vector<std::string_view>& names);
 bool equals_ignoring_case(std::string_view one, std::string_view other);
 
@@ -34,11 +34,11 @@ struct ValueShape {
   std::vector<std::string_view> values = {};  ///< strings: the only ones that are allowed
   std::size_t min_length = 0;                 ///< strings
   TextPattern pattern = {};                   ///< strings
-  std::string_view words = {};         ///< instead of the type's words: "a size like "2 GiB""
-  std::optional<double> minimum = {};  ///< numbers
-  std::optional<double> above = {};    ///< numbers: an exclusive minimum
-  std::optional<double> maximum = {};  ///< numbers
-  std::size_t min_elements = 0;        ///< arrays
+  std::string_view words = {};            ///< instead of the type's words: "a size like "2 GiB""
+  std::optional<double> minimum = {};     ///< numbers
+  std::optional<double> above = {};       ///< numbers: an exclusive minimum
+  std::optional<double> maximum = {};     ///< numbers
+  std::size_t min_elements = 0;           ///< arrays
   std::vector<ValueShape> elements = {};  ///< of arrays, and of objects with any keys; empty: any
   const FormDescription* form = nullptr;  ///< objects with known keys
   TextPattern key_pattern = {};           ///< objects with keys of the user's choice

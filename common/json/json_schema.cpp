@@ -54,7 +54,8 @@ JsonValue schema_not(JsonValue schema) { return object({{"not", std::move(schema
 JsonValue schema_required(const KeyCondition& condition) {
   Object schema{{"required", array({json_string(condition.key)})}};
   if (condition.member.empty()) return object(std::move(schema));
-  const JsonValue pattern = object({{"pattern", json_string(pattern_of_any_case({condition.member}))}});
+  const JsonValue pattern =
+      object({{"pattern", json_string(pattern_of_any_case({condition.member}))}});
   // That one of the names matches: not all of them fail to.
   const JsonValue has_member = schema_not(object({{"propertyNames", schema_not(pattern)}}));
   add(schema, "properties", object({{std::string(condition.key), has_member}}));
@@ -129,7 +130,8 @@ void add_text_bounds(const ValueShape& shape, Object& schema) {
     for (const std::string_view value : shape.values) values.push_back(json_string(value));
     add(schema, "enum", array(std::move(values)));
   }
-  if (shape.min_length > 0) add(schema, "minLength", json_integer(static_cast<std::int64_t>(shape.min_length)));
+  if (shape.min_length > 0)
+    add(schema, "minLength", json_integer(static_cast<std::int64_t>(shape.min_length)));
   append(schema, schema_of(shape.pattern));
 }
 
@@ -140,7 +142,8 @@ void add_number_bounds(const ValueShape& shape, Object& schema) {
 }
 
 void add_elements(const ValueShape& shape, Object& schema) {
-  if (shape.min_elements > 0) add(schema, "minItems", json_integer(static_cast<std::int64_t>(shape.min_elements)));
+  if (shape.min_elements > 0)
+    add(schema, "minItems", json_integer(static_cast<std::int64_t>(shape.min_elements)));
   if (!shape.elements.empty()) add(schema, "items", schema_of_one_of(shape.elements));
 }
 

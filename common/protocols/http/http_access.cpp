@@ -134,21 +134,21 @@ std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& ear
 Binding<HttpForm> headers_binding() {
   static const std::string reserved =
       pattern_of_any_case({kReservedHeaders.begin(), kReservedHeaders.end()});
-  return {{{.type = JsonType::Object,
-            .elements = {{.type = JsonType::String,
-                          .pattern = {R"(^[^\x00-\x08\x0a-\x1f\x7f]*$)"}}},
-            .key_pattern = {"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", reserved}}},
-          [](const JsonValue& value, const JsonPlace& place, HttpForm& form, Problems& problems) {
-            HttpHeaders& headers = form.headers.emplace();
-            for (const JsonValue::Member& field : *value.object()) {
-              const std::string_view fault = fault_of(field, headers);
-              if (fault.empty()) {
-                headers.add(field.name, *field.value.string());
-              } else {
-                problems.add(JsonPlace(place, field.name), fault);
-              }
-            }
-          }};
+  return {
+      {{.type = JsonType::Object,
+        .elements = {{.type = JsonType::String, .pattern = {R"(^[^\x00-\x08\x0a-\x1f\x7f]*$)"}}},
+        .key_pattern = {"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", reserved}}},
+      [](const JsonValue& value, const JsonPlace& place, HttpForm& form, Problems& problems) {
+        HttpHeaders& headers = form.headers.emplace();
+        for (const JsonValue::Member& field : *value.object()) {
+          const std::string_view fault = fault_of(field, headers);
+          if (fault.empty()) {
+            headers.add(field.name, *field.value.string());
+          } else {
+            problems.add(JsonPlace(place, field.name), fault);
+          }
+        }
+      }};
 }
 
 /// The method when the access data names none.

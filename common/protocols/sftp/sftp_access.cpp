@@ -246,7 +246,8 @@ bool names_a_file(Purpose purpose) {
 FieldTable<PathForm> file_path_fields() {
   constexpr std::string_view kReason = "is for directories; a file has a filePath";
   return FieldTable<PathForm>()
-      .add({.key = "filePath", .meaning = "file; ~/x and relative paths start in the home directory"},
+      .add({.key = "filePath",
+            .meaning = "file; ~/x and relative paths start in the home directory"},
            parsed_text(&PathForm::file_path, kWithoutNul))
       .add({.key = "fileDir", .meaning = "directory of the file fileName, instead of filePath"},
            parsed_text(&PathForm::file_dir, kWithoutNul))

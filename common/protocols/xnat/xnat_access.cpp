@@ -172,11 +172,11 @@ FieldTable<XnatForm> xnat_table(Purpose purpose) {
       .include(web_fields(), &XnatForm::web)
       .include(shared_fields(kDefaults), &XnatForm::shared);
   if (!names_a_file(purpose)) {
-    return table.add(
-        MisplacedKey{"file", "is for files; a directory ends with the levels above"});
+    return table.add(MisplacedKey{"file", "is for files; a directory ends with the levels above"});
   }
-  return table.add({.key = "file", .meaning = "path of the file inside the resource", .required = true},
-                   parsed_text(&XnatForm::file, kFile));
+  return table.add(
+      {.key = "file", .meaning = "path of the file inside the resource", .required = true},
+      parsed_text(&XnatForm::file, kFile));
 }
 
 std::optional<XnatContainerType> container_type_named(const std::optional<std::string>& name) {

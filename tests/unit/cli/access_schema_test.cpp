@@ -233,11 +233,10 @@ class AccessSchema : public ::testing::Test {
 };
 
 class AccessExamples : public AccessSchema, public ::testing::WithParamInterface<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Files, AccessExamples, ::testing::ValuesIn(kFiles),
-                         [](const auto& test) {
-                           const std::string name = test.param;
-                           return name.substr(0, name.find('.'));
-                         });
+INSTANTIATE_TEST_SUITE_P(Files, AccessExamples, ::testing::ValuesIn(kFiles), [](const auto& test) {
+  const std::string name = test.param;
+  return name.substr(0, name.find('.'));
+});
 
 TEST_P(AccessExamples, HaveTheirVerdictFromReaderAndSchema) {
   for (const Example& example : examples_in(GetParam())) {
@@ -333,13 +332,12 @@ auto one_of(const Container& container) {
 /// no JSON.
 std::string change_of_text(const std::string& text) {
   static const std::vector<std::string> pieces = {
-      "",   " ",   "  ",   "/",  "//",   ":",  "@",  "#",  "?",  "[",
-      "]",  "%",   ".",    "..", ",",    "=",  "-",  "+",  "0",  "1",
-      "9",  "a",   "Z",    "_",  "~",    "ä",  "\n", "\t", "\x7f", std::string(1, '\0'),
+      "",     " ",       "  ",      "/",     "//",  ":", "@",  "#",  "?",    "[",
+      "]",    "%",       ".",       "..",    ",",   "=", "-",  "+",  "0",    "1",
+      "9",    "a",       "Z",       "_",     "~",   "ä", "\n", "\t", "\x7f", std::string(1, '\0'),
       "\r\n", "http://", "SHA256:", "65536", "GiB", "B"};
-  const bool is_ascii = std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x80;
-  });
+  const bool is_ascii = std::all_of(text.begin(), text.end(),
+                                    [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   if (!is_ascii) return text + one_of(pieces);
   const auto begin = *rc::gen::inRange<std::size_t>(0, text.size() + 1);
   const auto end = std::min(text.size(), begin + *rc::gen::inRange<std::size_t>(0, 4));
@@ -377,8 +375,8 @@ void change(Json& document, const std::vector<std::string>& keys) {
 RC_GTEST_FIXTURE_PROP(AccessSchema, AgreesWithTheReaderAboutRandomChanges, ()) {
   constexpr int kRounds = 20;
   for (int round = 0; round < kRounds; ++round) {
-    const Example& example = good_examples()[*rc::gen::inRange<std::size_t>(
-        0, good_examples().size())];
+    const Example& example =
+        good_examples()[*rc::gen::inRange<std::size_t>(0, good_examples().size())];
     const Form& form = *one_of(example.forms);
     std::set<std::string> keys;
     collect_keys(form.schema->json(), "", keys);

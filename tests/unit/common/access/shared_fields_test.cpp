@@ -230,9 +230,9 @@ TEST(ByteCount, RoundsUpAndEndsWhereFilesEnd) {
 }
 
 TEST(ByteCount, RefusesEverythingElse) {
-  for (const std::string_view text : {"", "GiB", "-1 GiB", "0", "0.0 GiB", "1 gib", "1  GiB",
-                                      "1 GiB ", "1 ", "nan", "inf", "1e3", "1 G", "0x10", " 1",
-                                      "1.", ".5", "1.5.5", "+1"}) {
+  for (const std::string_view text :
+       {"", "GiB", "-1 GiB", "0", "0.0 GiB", "1 gib", "1  GiB", "1 GiB ", "1 ", "nan", "inf", "1e3",
+        "1 G", "0x10", " 1", "1.", ".5", "1.5.5", "+1"}) {
     EXPECT_THROW(parse_byte_count(text), Error) << text;
   }
 }

@@ -24,7 +24,8 @@ struct Form {
 };
 
 const FieldTable<Part>& part_table() {
-  static const auto table = FieldTable<Part>().add({.key = "inner", .meaning = "…"}, text(&Part::inner));
+  static const auto table =
+      FieldTable<Part>().add({.key = "inner", .meaning = "…"}, text(&Part::inner));
   return table;
 }
 
@@ -109,6 +110,50 @@ TEST(FieldTable, TakesTheLargestIntForALargerInteger) {
   form_table().read(document.root, JsonPlace(), form, document.problems);
   EXPECT_TRUE(document.problems.empty());
   EXPECT_EQ(form.count, std::numeric_limits<int>::max());
+}
+
+TEST(FieldTable, ReportsWhatKeysSayTogether) {
+  const auto table = FieldTable<Form>()
+                         .add({.key = "name", .meaning = "…"}, text(&Form::name))
+                         .add({.key = "color", .meaning = "…"}, text(&Form::color))
+                         .add({.key = "part", .meaning = "…"}, object(&Form::part, part_table()))
+                         .add(MisplacedKey{"shade", "is for pictures"})
+                         .add(one_of_needed({"name", "color"}, "name", "missing"))
+                         .add(needs("part", {"name"}, "name", "missing, part needs it"))
+                         .add(not_together("name", {"color"}, {}, "name or color, not both"))
+                         .add(not_together("name", {{"part", "INNER"}}, "part", "says it twice"));
+  const auto problems_with = [&table](std::string_view json) {
+    JsonDocument document = parse_json(json, "form");
+    Form form;
+    table.read(document.root, JsonPlace(), form, document.problems);
+    try {
+      document.problems.throw_if_any(document.name);
+    } catch (const Error& error) {
+      return error.message().substr(error.message().find('\n') + 1);
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(problems_with("{}"), "/name: missing");
+  EXPECT_EQ(problems_with(R"({"name": "n"})"), "none");
+  EXPECT_EQ(problems_with(R"({"color": "c"})"), "none");
+  EXPECT_EQ(problems_with(R"({"name": "n", "color": 1})"),
+            "/color: must be a string that is not empty, not an integer\n"
+            "(top level): name or color, not both");
+  EXPECT_EQ(problems_with(R"({"color": "c", "part": {}})"), "/name: missing, part needs it");
+  EXPECT_EQ(problems_with(R"({"name": "n", "part": {}})"), "none");
+  EXPECT_EQ(problems_with(R"({"name": "n", "part": {"inner": "i"}})"), "/part: says it twice");
+  EXPECT_EQ(problems_with(R"({"name": "n", "shade": 1})"), "/shade: is for pictures");
+}
+
+TEST(FieldTable, KeepsAProblemOnOneLine) {
+  Problems problems;
+  problems.add(JsonPlace(), "cannot open a\nb");
+  try {
+    problems.throw_if_any("form");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.message(), "form is invalid: 1 problem\n(top level): cannot open a\\u000ab");
+  }
 }
 
 TEST(FieldTable, DescribesKeysWithWhatASchemaNeeds) {
