@@ -17,7 +17,7 @@ run=(ca-certificates fuse3)
 test=(
   googletest libgmock-dev libgtest-dev librapidcheck-dev libvalijson-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
-  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
+  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-jsonschema python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps
 )
 # To show it at work (tests/demo.sh).
