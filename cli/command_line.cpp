@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cli/connectors.h"
 #include "common/json/nearest_name.h"
 
 namespace red {
@@ -38,6 +39,8 @@ constexpr std::array kSubcommands{
                "Downloads the directory that ACCESS names into the directory PATH. With a CWL\n"
                "listing: exactly what it names, sizes and checksums verified. Without one: what\n"
                "the server shows (WebDAV, or its index pages).\n"
+               "red-connector-http-archive unpacks an archive there instead, all of it, and\n"
+               "verifies what the listing names.\n"
                "\n"
                "Examples:\n"
                "  cat > access.json <<'END'\n"
@@ -203,6 +206,16 @@ constexpr std::array kExampleAccess{
                   "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
                   "{\"url\": \"https://example.com/study/\",\n"
                   "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-http-json",
+                  "{\"url\": \"https://example.com/result.json\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"url\": \"https://example.com/result.json\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-http-archive",
+                  "{\"url\": \"https://example.com/study.tar.gz\", \"archiveFormat\": \"gztar\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"url\": \"https://example.com/study.tar.gz\", \"archiveFormat\": \"gztar\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
     ExampleAccess{"red-connector-ssh",
                   "{\"host\": \"example.com\", \"filePath\": \"~/scan.nii.gz\",\n"
                   "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
@@ -234,6 +247,22 @@ std::string with_examples(std::string text, std::string_view program) {
   return text;
 }
 
+/// A connector that does not mount shows what it has instead.
+std::string example_calls(std::string_view program) {
+  if (has_function(program, Purpose::MountDir)) {
+    return "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
+           "  red-connector umount-dir /mnt/study\n"
+           "  red-connector receive-dir access.json ./study      # or copy it\n"
+           "  red-connector receive-dir --help\n";
+  }
+  const std::string name(program);
+  if (has_function(program, Purpose::ReceiveDir)) {
+    return "  " + name + " receive-dir access.json ./study\n";
+  }
+  return "  " + name + " receive-file access.json result.json\n  " + name +
+         " send-file access.json result.json\n";
+}
+
 constexpr std::string_view kCommonOptions =
     "  -v, --verbose      say more about what happens\n"
     "  -q, --quiet        errors only: no warnings, no progress bar\n"
@@ -255,6 +284,7 @@ std::string help_for_program(std::string_view program) {
       "Subcommands:\n";
   constexpr std::size_t kColumn = 24;
   for (const Subcommand& row : kSubcommands) {
+    if (row.takes_access && !has_function(program, row.purpose)) continue;
     std::string name(row.name);
     name.resize(kColumn, ' ');
     text += "  " + name + std::string(row.summary) + "\n";
@@ -265,11 +295,8 @@ std::string help_for_program(std::string_view program) {
           "Examples:\n"
           "  cat > access.json <<'END'\n"
           "  @DIRECTORY@\n"
-          "  END\n"
-          "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
-          "  red-connector umount-dir /mnt/study\n"
-          "  red-connector receive-dir access.json ./study      # or copy it\n"
-          "  red-connector receive-dir --help\n"
+          "  END\n" +
+          example_calls(program) +
           "\n"
           "All keys of the access data and all exit codes: man red-connector\n";
   return with_examples(std::move(text), program);

@@ -20,6 +20,7 @@
 #include "common/timer.h"
 #include "fuse/mount_daemon.h"
 #include "transfer/listing.h"
+#include "transfer/receive_archive.h"
 #include "transfer/receive_dir.h"
 #include "transfer/receive_file.h"
 #include "transfer/send_dir.h"
@@ -86,11 +87,17 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
-      return receive_file(*store, invocation.local_path, *progress, signals.token());
+      return receive_file(*store, invocation.local_path, remote.check_content, *progress,
+                          signals.token());
     case Purpose::ReceiveDir:
+      if (remote.archive) {
+        return receive_archive(*store, *remote.archive, invocation.local_path, wanted, *progress,
+                               signals.token());
+      }
       return receive_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::SendFile:
-      return send_file(*store, invocation.local_path, *progress, signals.token());
+      return send_file(*store, invocation.local_path, remote.check_content, *progress,
+                       signals.token());
     case Purpose::SendDir:
       return send_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::MountDir:
@@ -122,6 +129,8 @@ void validate(const Invocation& invocation, std::string_view connector) {
   const StopOnSignals signals;
   const CommandStore store(remote);
   const RequestContext context = RequestContext::within(kValidationLimit, signals.token());
+  // An archive is one file, whatever is in it.
+  if (remote.archive) return (*store).check(Purpose::ReceiveFile, context);
   // With a listing the directory itself need not be shown: the files are fetched by their names.
   const bool is_by_names = listing && purpose == Purpose::ReceiveDir &&
                            check_listed_files(*store, *listing, context) > 0;
@@ -203,7 +212,9 @@ void run(const Invocation& invocation, std::string_view connector) {
 void run_command(const Invocation& invocation, std::string_view connector) {
   try {
     open_command_log(invocation);
-    if (invocation.subcommand->action != Action::PrintCliVersion) check_is_served(connector);
+    if (invocation.subcommand->takes_access) {
+      check_has_function(connector, invocation.subcommand->purpose);
+    }
     run(invocation, connector);
   } catch (const Error& error) {
     const Error placed = error.within(invocation.subcommand->name);

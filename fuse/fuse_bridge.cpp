@@ -733,7 +733,8 @@ void FuseSession::Impl::on_rename(fuse_req_t request, fuse_ino_t parent, const c
 
 void FuseSession::Impl::on_write(fuse_req_t request, fuse_ino_t, const char* bytes,
                                  std::size_t size, off_t offset, fuse_file_info* info) {
-  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  // A copy: once the answer is out, the kernel may release the handle before this returns.
+  const auto file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
   const auto edited = file->edited();
   if (!edited) {
     fuse_reply_err(request, EBADF);
@@ -774,7 +775,8 @@ void FuseSession::Impl::on_copy_file_range(fuse_req_t request, fuse_ino_t from, 
 
 /// close(2) of one of the descriptors that a handle has.
 void FuseSession::Impl::on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  // A copy: once the answer is out, the kernel may release the handle before this returns.
+  const auto file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
   const auto edited = file->writes() ? file->edited() : nullptr;
   if (!edited) {
     fuse_reply_err(request, 0);
@@ -786,7 +788,8 @@ void FuseSession::Impl::on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info*
 }
 
 void FuseSession::Impl::on_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info* info) {
-  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  // A copy: once the answer is out, the kernel may release the handle before this returns.
+  const auto file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
   const auto edited = file->edited();
   if (!edited) {
     fuse_reply_err(request, 0);
@@ -832,7 +835,8 @@ void FuseSession::Impl::on_open(fuse_req_t request, fuse_ino_t node, fuse_file_i
 void FuseSession::Impl::on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
                                 fuse_file_info* info) {
   Impl& self = of(request);
-  const auto& file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
+  // A copy: once the answer is out, the kernel may release the handle before this returns.
+  const auto file = *reinterpret_cast<std::shared_ptr<OpenFile>*>(info->fh);
   const std::shared_ptr<Request> pending = Request::create(self, request);
   const auto begin = static_cast<std::uint64_t>(offset);
   try {
@@ -963,6 +967,12 @@ void FuseSession::Impl::on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_
 
 void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name,
                                     std::size_t size) {
+  // ls -l asks for labels and access control lists of every file, until it is told that this file
+  // system has none.
+  if (!std::string_view(name).starts_with("user.")) {
+    fuse_reply_err(request, ENOTSUP);
+    return;
+  }
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
     const auto names = self.tree_.extended_attribute_names(node);
     if (std::ranges::find(names, std::string_view(name)) == names.end()) {

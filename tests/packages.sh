@@ -8,8 +8,8 @@ set -euo pipefail
 # To compile and link.
 build=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
-  libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev libssh2-1-dev libssl-dev
-  libxml2-dev nlohmann-json3-dev zlib1g-dev
+  libarchive-dev libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev
+  libssh2-1-dev libssl-dev libxml2-dev nlohmann-json3-dev zlib1g-dev
 )
 # To run the executable: libraries come by themselves; fusermount3 is for ordinary users.
 run=(ca-certificates fuse3)

@@ -13,6 +13,7 @@
 namespace red {
 
 struct FormDescription;
+struct KeyedShape;
 
 /// Texts that match `allowed` and do not match `refused`: regular expressions (ECMA-262) that are
 /// searched for; empty: any, none.
@@ -40,8 +41,15 @@ struct ValueShape {
   std::optional<double> maximum = {};     ///< numbers
   std::size_t min_elements = 0;           ///< arrays
   std::vector<ValueShape> elements = {};  ///< of arrays, and of objects with any keys; empty: any
-  const FormDescription* form = nullptr;  ///< objects with known keys
-  TextPattern key_pattern = {};           ///< objects with keys of the user's choice
+  std::vector<KeyedShape> keyed_elements = {};  ///< of objects with any keys: the exceptions
+  const FormDescription* form = nullptr;        ///< objects with known keys
+  TextPattern key_pattern = {};                 ///< objects with keys of the user's choice
+};
+
+/// What an element may be whose key matches a pattern.
+struct KeyedShape {
+  std::string key_pattern;
+  ValueShape shape;
 };
 
 /// One key of a form, for people and for schemas.

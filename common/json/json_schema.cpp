@@ -113,6 +113,7 @@ JsonValue schema_of(const Rule& rule) {
 // --- Values --------------------------------------------------------------------------------------
 
 Object schema_of(const FormDescription& form);
+Object schema_of(const ValueShape& shape);
 JsonValue schema_of_one_of(const std::vector<ValueShape>& shapes);
 
 Object schema_of(const TextPattern& pattern) {
@@ -150,6 +151,11 @@ void add_elements(const ValueShape& shape, Object& schema) {
 void add_keys_of_choice(const ValueShape& shape, Object& schema) {
   Object names = schema_of(shape.key_pattern);
   if (!names.empty()) add(schema, "propertyNames", object(std::move(names)));
+  Object exceptions;
+  for (const KeyedShape& each : shape.keyed_elements) {
+    add(exceptions, each.key_pattern, object(schema_of(each.shape)));
+  }
+  if (!exceptions.empty()) add(schema, "patternProperties", object(std::move(exceptions)));
   if (!shape.elements.empty()) {
     add(schema, "additionalProperties", schema_of_one_of(shape.elements));
   }

@@ -117,8 +117,21 @@ bool is_reserved_header(const std::string& name) {
                      [&](std::string_view each) { return equals_ignoring_case(each, name); });
 }
 
+constexpr std::string_view kContentType = "Content-Type";
+constexpr std::string_view kJsonType = "application/json";
+
+/// Whether a Content-Type is JSON's, with parameters or without (RFC 9110 section 8.3.1).
+bool is_json_type(std::string_view type) {
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return equals_ignoring_case(type, kJsonType);
+}
+constexpr TextPattern kJsonTypes{R"(^[Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]/[Jj][Ss][Oo][Nn])"
+                                 R"([ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?$)"};
+
 /// What is wrong with a header field; empty if nothing is.
-std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& earlier) {
+std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& earlier,
+                          HttpContent content) {
   const std::string* value = field.value.string();
   if (!value) return "must be a string";
   if (!is_token(field.name)) return "is no name of a header field";
@@ -128,27 +141,42 @@ std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& ear
   if (std::any_of(value->begin(), value->end(), is_forbidden)) {
     return "must not hold control characters";
   }
+  const bool must_be_json =
+      content == HttpContent::Json && equals_ignoring_case(field.name, kContentType);
+  if (must_be_json && !is_json_type(*value)) return "can only be application/json here";
   return {};
 }
 
-Binding<HttpForm> headers_binding() {
+/// A text without control characters, but for the tab.
+constexpr TextPattern kHeaderValue{R"(^[^\x00-\x08\x0a-\x1f\x7f]*$)"};
+
+ValueShape shape_of_headers(HttpContent content) {
   static const std::string reserved =
       pattern_of_any_case({kReservedHeaders.begin(), kReservedHeaders.end()});
-  return {
-      {{.type = JsonType::Object,
-        .elements = {{.type = JsonType::String, .pattern = {R"(^[^\x00-\x08\x0a-\x1f\x7f]*$)"}}},
-        .key_pattern = {"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", reserved}}},
-      [](const JsonValue& value, const JsonPlace& place, HttpForm& form, Problems& problems) {
-        HttpHeaders& headers = form.headers.emplace();
-        for (const JsonValue::Member& field : *value.object()) {
-          const std::string_view fault = fault_of(field, headers);
-          if (fault.empty()) {
-            headers.add(field.name, *field.value.string());
-          } else {
-            problems.add(JsonPlace(place, field.name), fault);
-          }
-        }
-      }};
+  ValueShape shape{.type = JsonType::Object,
+                   .elements = {{.type = JsonType::String, .pattern = kHeaderValue}},
+                   .key_pattern = {"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", reserved}};
+  if (content == HttpContent::Json) {
+    shape.keyed_elements.push_back(
+        {pattern_of_any_case({kContentType}), {.type = JsonType::String, .pattern = kJsonTypes}});
+  }
+  return shape;
+}
+
+Binding<HttpForm> headers_binding(HttpContent content) {
+  return {{shape_of_headers(content)},
+          [content](const JsonValue& value, const JsonPlace& place, HttpForm& form,
+                    Problems& problems) {
+            HttpHeaders& headers = form.headers.emplace();
+            for (const JsonValue::Member& field : *value.object()) {
+              const std::string_view fault = fault_of(field, headers, content);
+              if (fault.empty()) {
+                headers.add(field.name, *field.value.string());
+              } else {
+                problems.add(JsonPlace(place, field.name), fault);
+              }
+            }
+          }};
 }
 
 /// The method when the access data names none.
@@ -172,7 +200,7 @@ Binding<HttpForm> method_binding(Purpose purpose) {
   return binding;
 }
 
-FieldTable<HttpForm> http_table(Purpose purpose) {
+FieldTable<HttpForm> http_table(Purpose purpose, HttpContent content) {
   return FieldTable<HttpForm>()
       .add({.key = "url",
             .meaning = "http:// or https://; spaces and non-ASCII characters are encoded",
@@ -191,8 +219,10 @@ FieldTable<HttpForm> http_table(Purpose purpose) {
       .add({.key = "headers",
             .meaning = "header fields that are sent with every request",
             .default_words = "none"},
-           headers_binding())
-      .add({.key = "archiveFormat", .meaning = "red-connector-http-archive: the format to unpack"},
+           headers_binding(content))
+      .add({.key = "archiveFormat",
+            .meaning = "red-connector-http-archive: the format to unpack",
+            .required = content == HttpContent::Archive},
            choice(&HttpForm::archive_format, {"zip", "tar", "gztar", "bztar", "xztar"}))
       .include(web_fields(), &HttpForm::web)
       .include(shared_fields(kDefaults), &HttpForm::shared)
@@ -233,9 +263,10 @@ HttpClientOptions client_options(const HttpForm& form, const SiteOptions& site,
 
 }  // namespace
 
-HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site,
+                            HttpContent content) {
   HttpForm form;
-  http_table(purpose).read(document.root, JsonPlace(), form, document.problems);
+  http_table(purpose, content).read(document.root, JsonPlace(), form, document.problems);
   document.problems.throw_if_any(document.name);
 
   HttpAccess access;
@@ -243,13 +274,17 @@ HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOp
   access.url = *form.url;
   access.options = to_access_options(form.shared, site, kDefaults);
   access.client = client_options(form, site, access.options);
-  if (form.archive_format) {
+  if (content == HttpContent::Json) access.content_type = kJsonType;
+  access.archive_format = form.archive_format.value_or("");
+  if (form.archive_format && content != HttpContent::Archive) {
     log(LogLevel::Warning,
         "archiveFormat is for red-connector-http-archive: nothing is unpacked here");
   }
   return access;
 }
 
-FormDescription http_form(Purpose purpose) { return http_table(purpose).description(); }
+FormDescription http_form(Purpose purpose, HttpContent content) {
+  return http_table(purpose, content).description();
+}
 
 }  // namespace red

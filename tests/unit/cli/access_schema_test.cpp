@@ -39,7 +39,8 @@ namespace {
 using Json = nlohmann::json;
 using testing::read_file;
 
-constexpr const char* kFiles[] = {"http.json", "sftp.json", "xnat.json", "site.json"};
+constexpr const char* kFiles[] = {"http.json", "http_json.json", "http_archive.json",
+                                  "sftp.json", "xnat.json",      "site.json"};
 
 // --- The reader ----------------------------------------------------------------------------------
 
@@ -396,6 +397,16 @@ TEST_F(AccessSchema, ValidationsTakeWhatTheirFunctionTakes) {
     const std::string name(row.name);
     EXPECT_EQ(form_of("red-connector", name).schema->json()["oneOf"],
               form_of("red-connector", name.substr(0, name.rfind('-'))).schema->json()["oneOf"]);
+  }
+}
+
+TEST_F(AccessSchema, IsThereForTheFunctionsThatTheConnectorHas) {
+  EXPECT_NO_THROW(access_schema("red-connector-http-json", Purpose::SendFile, "t"));
+  try {
+    access_schema("red-connector-http-json", Purpose::MountDir, "t");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
   }
 }
 
