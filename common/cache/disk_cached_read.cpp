@@ -47,10 +47,9 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
   bool begin(const ReadAnswer& told) override {
     read_->file_->answered(told);
     if (is_range_asked_ && !told.is_range) {
-      // What comes is the whole file: the reader's business alone.
-      read_->file_->serves_no_ranges();
-      keep_nothing();
+      // The server serves no ranges: what comes is the whole file, and the reader's business.
       is_readers_ = true;
+      if (handle_) end_ = handle_->size();
     }
     if (!is_range_asked_ && !handle_ && !is_readers_ && look_for_content()) return false;
     if (read_->has_begun_ && told.offset == read_->next_) return true;
@@ -148,16 +147,16 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
       next.end = next.first + content->claim(next);
       if (next.first < next.end) next_claim_ = std::make_shared<HeldClaim>(content, next);
     });
-    if (!next_claim_) stop_at_ = held.end * kBlockSize;
+    if (!next_claim_ && !is_readers_) stop_at_ = held.end * kBlockSize;
   }
 
   const std::shared_ptr<DiskCachedRead> read_;
-  const std::uint64_t end_;                ///< of what was asked for
+  std::uint64_t end_;                      ///< of what comes
   std::shared_ptr<ContentHandle> handle_;  ///< null: nothing is kept
   std::shared_ptr<const HeldClaim> claim_;
   std::shared_ptr<const HeldClaim> next_claim_;
   bool is_range_asked_ = false;
-  bool is_readers_ = false;  ///< what comes goes beyond what was asked for
+  bool is_readers_ = false;  ///< what comes is not what was asked for
   bool has_looked_ = false;
   bool is_on_disk_ = false;
   std::uint64_t stop_at_ = kUnknownEnd;  ///< where the reader goes on otherwise
