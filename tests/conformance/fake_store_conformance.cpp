@@ -78,6 +78,7 @@ class DiskCachedFakeTree final : public FakeTree {
     return with_disk_cache(std::move(store),
                            DiskCache::open({.directory = directory_ / "cache", .min_free = 0}));
   }
+  bool keeps_what_was_read() const override { return true; }
 
  private:
   TemporaryDirectory directory_;
@@ -90,6 +91,8 @@ INSTANTIATE_TEST_SUITE_P(RetriedFakeStore, RemoteStoreConformance,
 INSTANTIATE_TEST_SUITE_P(RetriedFakeStore, UploaderConformance,
                          ::testing::Values(start<RetriedFakeTree>));
 INSTANTIATE_TEST_SUITE_P(DiskCachedFakeStore, RemoteStoreConformance,
+                         ::testing::Values(start<DiskCachedFakeTree>));
+INSTANTIATE_TEST_SUITE_P(DiskCachedFakeStore, UploaderConformance,
                          ::testing::Values(start<DiskCachedFakeTree>));
 
 }  // namespace
