@@ -541,6 +541,7 @@ RC_GTEST_FIXTURE_PROP(DiskCachedStoreTest, NobodyEverReadsAnythingElse, ()) {
   for (int step = 0; step < 60; ++step) {
     const std::string& name = names[below(names.size())];
     auto& store = processes[below(processes.size())];
+    std::error_code gone;  // by an eviction
     const auto files =
         fs::exists(options.directory) ? files_below(options.directory) : std::vector<fs::path>{};
     switch (below(8)) {
