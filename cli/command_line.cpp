@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cli/connectors.h"
 #include "common/json/nearest_name.h"
 
 namespace red {
@@ -38,6 +39,8 @@ constexpr std::array kSubcommands{
                "Downloads the directory that ACCESS names into the directory PATH. With a CWL\n"
                "listing: exactly what it names, sizes and checksums verified. Without one: what\n"
                "the server shows (WebDAV, or its index pages).\n"
+               "red-connector-http-archive unpacks an archive there instead, all of it, and\n"
+               "verifies what the listing names.\n"
                "\n"
                "Examples:\n"
                "  cat > access.json <<'END'\n"
@@ -129,6 +132,17 @@ constexpr std::array kSubcommands{
                "Examples:\n"
                "  red-connector stats /mnt/study\n"
                "  red-connector stats --json /mnt/study | jq .reads.hit_ratio\n"},
+    Subcommand{"doctor", Action::Examine, Purpose::MountDir, true, false, false,
+               "say what is missing here, or between here and a server",
+               "Says in a table what mounting and transferring needs of this machine or\n"
+               "container, and what of it is missing. With ACCESS also how its server is\n"
+               "reached, step by step: name, connection, TLS or host key, authentication, the\n"
+               "path, its listing, ranges, round-trip time and rate. Changes nothing and ends\n"
+               "within a minute. The exit code is 0 if all that is needed is there, else 19.\n"
+               "\n"
+               "Examples:\n"
+               "  red-connector doctor\n"
+               "  red-connector doctor access.json\n"},
 };
 
 /// Everything that CLI11 fills. All options belong to the program, not to a subcommand: they may
@@ -182,7 +196,7 @@ std::string usage_line(const Subcommand& row) {
   if (row.takes_listing) line += " [--listing LISTING]";
   if (row.action == Action::Mount) line += " [--foreground] [--debug]";
   if (row.action == Action::PrintStats) line += " [--json]";
-  if (row.takes_access) line += " ACCESS";
+  if (row.takes_access) line += row.action == Action::Examine ? " [ACCESS]" : " ACCESS";
   if (row.takes_path) line += " PATH";
   return line;
 }
@@ -198,6 +212,16 @@ constexpr std::array kExampleAccess{
                   "{\"url\": \"https://example.com/scan.nii.gz\",\n"
                   "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
                   "{\"url\": \"https://example.com/study/\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-http-json",
+                  "{\"url\": \"https://example.com/result.json\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"url\": \"https://example.com/result.json\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
+    ExampleAccess{"red-connector-http-archive",
+                  "{\"url\": \"https://example.com/study.tar.gz\", \"archiveFormat\": \"gztar\",\n"
+                  "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}",
+                  "{\"url\": \"https://example.com/study.tar.gz\", \"archiveFormat\": \"gztar\",\n"
                   "   \"auth\": {\"username\": \"ada\", \"password\": \"secret\"}}"},
     ExampleAccess{"red-connector-ssh",
                   "{\"host\": \"example.com\", \"filePath\": \"~/scan.nii.gz\",\n"
@@ -230,6 +254,22 @@ std::string with_examples(std::string text, std::string_view program) {
   return text;
 }
 
+/// A connector that does not mount shows what it has instead.
+std::string example_calls(std::string_view program) {
+  if (has_function(program, Purpose::MountDir)) {
+    return "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
+           "  red-connector umount-dir /mnt/study\n"
+           "  red-connector receive-dir access.json ./study      # or copy it\n"
+           "  red-connector receive-dir --help\n";
+  }
+  const std::string name(program);
+  if (has_function(program, Purpose::ReceiveDir)) {
+    return "  " + name + " receive-dir access.json ./study\n";
+  }
+  return "  " + name + " receive-file access.json result.json\n  " + name +
+         " send-file access.json result.json\n";
+}
+
 constexpr std::string_view kCommonOptions =
     "  -v, --verbose      say more about what happens\n"
     "  -q, --quiet        errors only: no warnings, no progress bar\n"
@@ -251,6 +291,8 @@ std::string help_for_program(std::string_view program) {
       "Subcommands:\n";
   constexpr std::size_t kColumn = 24;
   for (const Subcommand& row : kSubcommands) {
+    const bool is_function = row.takes_access && row.action != Action::Examine;
+    if (is_function && !has_function(program, row.purpose)) continue;
     std::string name(row.name);
     name.resize(kColumn, ' ');
     text += "  " + name + std::string(row.summary) + "\n";
@@ -261,11 +303,8 @@ std::string help_for_program(std::string_view program) {
           "Examples:\n"
           "  cat > access.json <<'END'\n"
           "  @DIRECTORY@\n"
-          "  END\n"
-          "  red-connector mount-dir access.json /mnt/study     # read it like a local one\n"
-          "  red-connector umount-dir /mnt/study\n"
-          "  red-connector receive-dir access.json ./study      # or copy it\n"
-          "  red-connector receive-dir --help\n"
+          "  END\n" +
+          example_calls(program) +
           "\n"
           "All keys of the access data and all exit codes: man red-connector\n";
   return with_examples(std::move(text), program);
@@ -316,7 +355,8 @@ std::string reason_of_extra(const std::string& extra, const Subcommand* row) {
 /// What is wrong with the combination; empty if nothing is.
 std::string_view fault_of(const Raw& raw, const Subcommand& row) {
   const bool mounts = row.action == Action::Mount;
-  if (row.takes_access && raw.access_file.empty()) return "ACCESS is missing";
+  const bool needs_access = row.takes_access && row.action != Action::Examine;
+  if (needs_access && raw.access_file.empty()) return "ACCESS is missing";
   if (row.takes_path && raw.path.empty()) return "PATH is missing";
   if (!raw.listing_file.empty() && !row.takes_listing) return "takes no --listing";
   if (raw.foreground && !mounts) return "takes no --foreground";

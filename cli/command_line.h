@@ -12,14 +12,23 @@
 
 namespace red {
 
-enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts, PrintStats };
+enum class Action {
+  PrintCliVersion,
+  Transfer,
+  Validate,
+  Mount,
+  Unmount,
+  PrintMounts,
+  PrintStats,
+  Examine
+};
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {
   std::string_view name;
   Action action;
-  Purpose purpose;  ///< of transfers, validations and mounts
-  bool takes_access;
+  Purpose purpose;    ///< of transfers, validations and mounts
+  bool takes_access;  ///< and needs it, but for Action::Examine
   bool takes_path;
   bool takes_listing;
   std::string_view summary;  ///< one line
@@ -32,7 +41,7 @@ std::span<const Subcommand> subcommands();
 /// What the command line asks for.
 struct Invocation {
   const Subcommand* subcommand = nullptr;
-  std::filesystem::path access_file;
+  std::filesystem::path access_file;  ///< empty: none
   std::filesystem::path local_path;
   std::optional<std::filesystem::path> listing_file;
   std::optional<std::filesystem::path> log_file;  ///< absolute

@@ -10,10 +10,12 @@
 #include <utility>
 
 #include "cli/connectors.h"
+#include "cli/doctor/doctor.h"
 #include "cli/listing_check.h"
 #include "cli/progress.h"
 #include "cli/stats_report.h"
 #include "cli/stop_on_signals.h"
+#include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
 #include "common/json/json_document.h"
 #include "common/json/text_file.h"
@@ -24,6 +26,7 @@
 #include "fuse/mount_daemon.h"
 #include "transfer/listed_store.h"
 #include "transfer/listing.h"
+#include "transfer/receive_archive.h"
 #include "transfer/receive_dir.h"
 #include "transfer/receive_file.h"
 #include "transfer/send_dir.h"
@@ -56,11 +59,39 @@ std::optional<Listing> read_listing(const Invocation& invocation) {
                        invocation.listing_file->string());
 }
 
+/// What is left of the options when the disk has been looked at. That it cannot serve is a warning
+/// where a person sees it, before there is a daemon: everything works without.
+CacheOptions usable(CacheOptions options) {
+  if (!options.enabled) options.directory.reset();
+  if (!options.directory) return options;
+  try {
+    CacheDirectory::open(*options.directory);
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    options.directory.reset();
+  }
+  return options;
+}
+
+/// The store, read through the cache on disk if there is to be one.
+std::unique_ptr<RemoteStore> with_cache(std::unique_ptr<RemoteStore> store,
+                                        const CacheOptions& options) {
+  if (!options.directory) return store;
+  try {
+    auto cache = DiskCache::open({.directory = *options.directory, .max_bytes = options.size});
+    return with_disk_cache(std::move(store), std::move(cache));
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message());
+    return store;
+  }
+}
+
 /// The store of a command, with the timer that its repetitions need.
 class CommandStore {
  public:
-  explicit CommandStore(const Remote& remote)
-      : store_(with_retries(remote.open(), RetryPolicy::for_commands(), timer_)) {}
+  explicit CommandStore(const Remote& remote, const CacheOptions& cache = {})
+      : store_(
+            with_cache(with_retries(remote.open(), RetryPolicy::for_commands(), timer_), cache)) {}
 
   RemoteStore& operator*() const { return *store_; }
 
@@ -74,15 +105,23 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const std::optional<Listing> listing = read_listing(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
   const StopOnSignals signals;
-  const CommandStore store(remote);
+  const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
+                        invocation.subcommand->purpose == Purpose::ReceiveDir;
+  const CommandStore store(remote, receives ? usable(remote.options.cache) : CacheOptions{});
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
-      return receive_file(*store, invocation.local_path, *progress, signals.token());
+      return receive_file(*store, invocation.local_path, remote.check_content, *progress,
+                          signals.token());
     case Purpose::ReceiveDir:
+      if (remote.archive) {
+        return receive_archive(*store, *remote.archive, invocation.local_path, wanted, *progress,
+                               signals.token());
+      }
       return receive_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::SendFile:
-      return send_file(*store, invocation.local_path, *progress, signals.token());
+      return send_file(*store, invocation.local_path, remote.check_content, *progress,
+                       signals.token());
     case Purpose::SendDir:
       return send_dir(*store, invocation.local_path, wanted, *progress, signals.token());
     case Purpose::MountDir:
@@ -119,19 +158,13 @@ void validate(const Invocation& invocation, std::string_view connector) {
   const StopOnSignals signals;
   const CommandStore store(remote);
   const RequestContext context = RequestContext::within(kValidationLimit, signals.token());
+  // An archive is one file, whatever is in it.
+  if (remote.archive) return (*store).check(Purpose::ReceiveFile, context);
   // With a listing the directory itself need not be shown: the files are fetched by their names.
   const bool fetches_by_names = purpose == Purpose::ReceiveDir || purpose == Purpose::MountDir;
   const bool is_by_names =
       listing && fetches_by_names && check_listed_files(*store, *listing, context) > 0;
   if (!is_by_names) (*store).check(purpose, context);
-}
-
-/// Says once what is accepted and not served by this version.
-void warn_of_unserved(const AccessOptions& options) {
-  if (options.cache.directory) {
-    log(LogLevel::Warning,
-        "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
-  }
 }
 
 std::unique_ptr<RemoteStore> open_for_mount(const Remote& remote, Timer& timer,
@@ -169,9 +202,8 @@ void mount(const Invocation& invocation, std::string_view connector) {
   Remote remote = read_access(invocation, connector);
   std::optional<Listing> listing = listing_in(remote.options);
   remote.options.listing.reset();  // the daemon has no use for the text
-  warn_of_unserved(remote.options);
   if (remote.options.report) check_report_path(*remote.options.report);
-  const CacheOptions& cache = remote.options.cache;
+  const CacheOptions cache = usable(remote.options.cache);
   RemoteCounters counters;
   std::optional<Timer> timer;  // outlives the store: mount_dir ends first
   MountRequest request;
@@ -191,17 +223,24 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.on_end = [&remote](const MountStats& stats) { report_end(stats, remote.options.report); };
   request.open_store = [&]() -> std::unique_ptr<RemoteStore> {
     timer.emplace();
-    auto store = open_for_mount(remote, *timer, counters);
+    auto store = with_cache(open_for_mount(remote, *timer, counters), cache);
     if (!listing) return store;
     return std::make_unique<ListedStore>(std::move(store), *std::exchange(listing, std::nullopt));
   };
   mount_dir(request);
 }
 
+void examine(const Invocation& invocation, std::string_view connector) {
+  const auto& access = invocation.access_file;
+  run_doctor(connector, access.empty() ? std::nullopt : std::optional(access));
+}
+
 /// A file has room for more than a terminal.
 void open_command_log(const Invocation& invocation) {
   LogLevel level = invocation.log_file ? LogLevel::Info : LogLevel::Warning;
-  if (invocation.quiet) level = LogLevel::Error;
+  // The rows of a table tell what a warning would.
+  const bool prints_table = invocation.subcommand->action == Action::Examine;
+  if (invocation.quiet || (prints_table && !invocation.log_file)) level = LogLevel::Error;
   if (invocation.verbose || invocation.debug) level = LogLevel::Debug;
   open_log(level, invocation.log_file);
 }
@@ -222,6 +261,8 @@ void run(const Invocation& invocation, std::string_view connector) {
       return print_mounts();
     case Action::PrintStats:
       return print_stats(invocation);
+    case Action::Examine:
+      return examine(invocation, connector);
   }
 }
 
@@ -230,7 +271,9 @@ void run(const Invocation& invocation, std::string_view connector) {
 void run_command(const Invocation& invocation, std::string_view connector) {
   try {
     open_command_log(invocation);
-    if (invocation.subcommand->action != Action::PrintCliVersion) check_is_served(connector);
+    if (invocation.subcommand->takes_access && invocation.subcommand->action != Action::Examine) {
+      check_has_function(connector, invocation.subcommand->purpose);
+    }
     run(invocation, connector);
   } catch (const Error& error) {
     const Error placed = error.within(invocation.subcommand->name);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
+#include "common/json/json_check.h"
 #include "common/net/curl_http_client.h"
 #include "common/protocols/http/http_access.h"
 #include "common/protocols/http/http_store.h"
@@ -10,6 +12,7 @@
 #include "common/protocols/sftp/sftp_store.h"
 #include "common/protocols/xnat/xnat_access.h"
 #include "common/protocols/xnat/xnat_store.h"
+#include "common/remote/discarding_store.h"
 
 namespace red {
 namespace {
@@ -22,14 +25,50 @@ AccessOptions take_options(Access& access) {
   return options;
 }
 
-Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& site) {
-  HttpAccess access = read_http_access(std::move(document), purpose, site);
+Remote to_remote(HttpAccess access) {
   AccessOptions options = take_options(access);
   std::string location = access.url.to_display();
   return {std::move(options), std::move(location), [access = std::move(access)] {
             return std::make_unique<HttpStore>(access,
                                                std::make_shared<CurlHttpClient>(access.client));
           }};
+}
+
+Remote prepare_http(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  return to_remote(read_http_access(std::move(document), purpose, site));
+}
+
+Remote prepare_http_json(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  Remote remote =
+      to_remote(read_http_access(std::move(document), purpose, site, HttpContent::Json));
+  remote.check_content = check_json;
+  return remote;
+}
+
+ArchiveFormat archive_format_named(std::string_view name) {
+  if (name == "zip") return ArchiveFormat::Zip;
+  if (name == "gztar") return ArchiveFormat::Gztar;
+  if (name == "bztar") return ArchiveFormat::Bztar;
+  if (name == "xztar") return ArchiveFormat::Xztar;
+  return ArchiveFormat::Tar;
+}
+
+Remote prepare_http_archive(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  HttpAccess access = read_http_access(std::move(document), purpose, site, HttpContent::Archive);
+  const ArchiveFormat format = archive_format_named(access.archive_format);
+  Remote remote = to_remote(std::move(access));
+  remote.archive = format;
+  return remote;
+}
+
+bool sends(Purpose purpose) { return purpose == Purpose::SendFile || purpose == Purpose::SendDir; }
+
+Remote prepare_http_mock_send(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+  Remote remote = prepare_http(std::move(document), purpose, site);
+  if (sends(purpose)) {
+    remote.open = [location = remote.location] { return make_discarding_store(location); };
+  }
+  return remote;
 }
 
 Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& site) {
@@ -51,22 +90,29 @@ Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& s
           }};
 }
 
+using Functions = std::span<const Purpose>;
+constexpr std::array kAllFunctions{Purpose::ReceiveFile, Purpose::ReceiveDir, Purpose::MountDir,
+                                   Purpose::SendFile, Purpose::SendDir};
+constexpr std::array kFileFunctions{Purpose::ReceiveFile, Purpose::SendFile};
+constexpr std::array kReceivingOfDirectories{Purpose::ReceiveDir};
+
 struct Connector {
   std::string_view name;  ///< of the executable
   std::string_view key;   ///< by which red-connector tells the protocol
+  Functions functions;
   Remote (*prepare)(JsonDocument, Purpose, const SiteOptions&);
 };
 
-/// The table of connectors: a protocol is served when it has its row here.
+/// The table of connectors: a protocol is served when it has its row here. Of several with the same
+/// key the first is the protocol's own.
 constexpr std::array kConnectors{
-    Connector{"red-connector-http", "url", prepare_http},
-    Connector{"red-connector-ssh", "host", prepare_sftp},
-    Connector{"red-connector-xnat-http", "baseUrl", prepare_xnat},
+    Connector{"red-connector-http", "url", kAllFunctions, prepare_http},
+    Connector{"red-connector-http-json", "url", kFileFunctions, prepare_http_json},
+    Connector{"red-connector-http-archive", "url", kReceivingOfDirectories, prepare_http_archive},
+    Connector{"red-connector-http-mock-send", "url", kAllFunctions, prepare_http_mock_send},
+    Connector{"red-connector-ssh", "host", kAllFunctions, prepare_sftp},
+    Connector{"red-connector-xnat-http", "baseUrl", kAllFunctions, prepare_xnat},
 };
-
-/// Installed as links, so that a container image built for them needs no change later.
-constexpr std::array<std::string_view, 3> kNotServedYet{
-    "red-connector-http-json", "red-connector-http-archive", "red-connector-http-mock-send"};
 
 const Connector* find_by_name(std::string_view name) {
   const auto* row = std::find_if(kConnectors.begin(), kConnectors.end(),
@@ -83,17 +129,50 @@ const Connector& find_by_access(const JsonValue& access) {
   return kConnectors.front();
 }
 
+bool has(const Connector& row, Purpose purpose) {
+  return std::find(row.functions.begin(), row.functions.end(), purpose) != row.functions.end();
+}
+
 }  // namespace
 
-void check_is_served(std::string_view connector) {
-  if (std::find(kNotServedYet.begin(), kNotServedYet.end(), connector) != kNotServedYet.end()) {
-    throw Error(ErrorKind::Unsupported, "this version does not serve this connector yet");
+std::string_view name_of(Purpose purpose) {
+  switch (purpose) {
+    case Purpose::ReceiveFile:
+      return "receive-file";
+    case Purpose::ReceiveDir:
+      return "receive-dir";
+    case Purpose::MountDir:
+      return "mount-dir";
+    case Purpose::SendFile:
+      return "send-file";
+    case Purpose::SendDir:
+      return "send-dir";
   }
+  return {};
+}
+
+bool has_function(std::string_view connector, Purpose purpose) {
+  const Connector* row = find_by_name(connector);
+  return row == nullptr || has(*row, purpose);
+}
+
+void check_has_function(std::string_view connector, Purpose purpose) {
+  const Connector* row = find_by_name(connector);
+  if (row == nullptr || has(*row, purpose)) return;
+  std::string had;
+  for (const Purpose each : row->functions) {
+    had += (had.empty() ? "" : " and ") + std::string(name_of(each));
+  }
+  const auto* other = std::find_if(
+      kConnectors.begin(), kConnectors.end(),
+      [&](const Connector& each) { return each.key == row->key && has(each, purpose); });
+  throw Error(ErrorKind::Unsupported, std::string(row->name) + " has only " + had + "; " +
+                                          std::string(other->name) + " has " +
+                                          std::string(name_of(purpose)));
 }
 
 Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose purpose,
                       const SiteOptions& site) {
-  check_is_served(connector);
   const Connector* named = find_by_name(connector);
   const Connector& row = named ? *named : find_by_access(access.root);
   return row.prepare(std::move(access), purpose, site);

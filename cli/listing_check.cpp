@@ -26,12 +26,12 @@ void collect_files(const Listing& listing, const RemotePath& directory,
   }
 }
 
-enum class Finding { NotLookedAt, There, Missing };
+enum class Presence { NotLookedAt, There, Missing };
 
 /// What is known about each file; each slot belongs to the thread that took its number.
 struct Findings {
   std::vector<RemotePath> files;
-  std::vector<Finding> found;
+  std::vector<Presence> found;
   std::vector<std::optional<Error>> errors;
   std::atomic<std::size_t> next = 0;
   std::atomic<bool> failed = false;
@@ -43,7 +43,7 @@ void look(RemoteStore& store, const RequestContext& context, Findings& findings)
     try {
       const auto entry = store.stat(findings.files[i], context);
       const bool is_file = entry && entry->kind == EntryKind::File;
-      findings.found[i] = is_file ? Finding::There : Finding::Missing;
+      findings.found[i] = is_file ? Presence::There : Presence::Missing;
     } catch (...) {
       findings.errors[i] = current_exception_as_error().within(findings.files[i].text());
       findings.failed = true;
@@ -61,7 +61,7 @@ void throw_if_missing(const Findings& findings) {
   std::size_t count = 0;
   std::string lines;
   for (std::size_t i = 0; i < findings.files.size(); ++i) {
-    if (findings.found[i] != Finding::Missing) continue;
+    if (findings.found[i] != Presence::Missing) continue;
     ++count;
     lines += "\n" + findings.files[i].text() + ": no such file on the server";
   }
@@ -76,7 +76,7 @@ std::size_t check_listed_files(RemoteStore& store, const Listing& listing,
                                const RequestContext& context) {
   Findings findings;
   collect_files(listing, RemotePath(), findings.files);
-  findings.found.resize(findings.files.size(), Finding::NotLookedAt);
+  findings.found.resize(findings.files.size(), Presence::NotLookedAt);
   findings.errors.resize(findings.files.size());
   {
     std::vector<std::jthread> threads;

@@ -36,6 +36,7 @@ constexpr std::array kTable{
     Row{ErrorKind::Integrity, "Integrity", EIO, 16, false},
     Row{ErrorKind::LocalIo, "LocalIo", EIO, 17, false},
     Row{ErrorKind::Mount, "Mount", EIO, 18, false},
+    Row{ErrorKind::NotReady, "NotReady", EIO, 19, false},
     Row{ErrorKind::Cancelled, "Cancelled", EINTR, 130, false},
     Row{ErrorKind::Internal, "Internal", EIO, 70, false},
 };

@@ -25,9 +25,10 @@ enum class ErrorKind {
   Remote,            ///< the server answered with any other error
   Protocol,          ///< the server's answer breaks the protocol or is not what it must be
   ChangedRemotely,   ///< the file became another one while it was read
-  Integrity,         ///< size or checksum differ from what was promised
+  Integrity,         ///< size, checksum or content differ from what was promised
   LocalIo,           ///< the local file system; carries its own errno
   Mount,             ///< mounting or unmounting failed
+  NotReady,          ///< what is needed here is missing, as an examination has shown
   Cancelled,         ///< somebody asked to stop
   Internal,          ///< a defect of this program
 };

@@ -10,10 +10,10 @@
 #include <thread>
 
 #include "common/clock.h"
+#include "common/unique_fd.h"
 #include "fuse/mount_registry.h"
 #include "fuse/readiness.h"
 #include "fuse/status_socket.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 

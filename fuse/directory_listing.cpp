@@ -49,7 +49,7 @@ DirectoryListing::DirectoryListing(const DirectoryListing& older,
 }
 
 void DirectoryListing::add(ChildEntry entry) {
-  footprint_ += sizeof(ChildEntry) + sizeof(std::uint32_t) + entry.name.capacity() +
+  footprint_ += sizeof(ChildEntry) + 2 * sizeof(std::uint32_t) + entry.name.capacity() +
                 entry.etag.capacity() + entry.link_target.capacity();
   entries_.push_back(std::move(entry));
 }
@@ -66,6 +66,29 @@ std::optional<std::size_t> DirectoryListing::find(std::string_view name) const {
       by_name_, name, {}, [this](std::uint32_t i) { return std::string_view(entries_[i].name); });
   if (position == by_name_.end() || entries_[*position].name != name) return std::nullopt;
   return *position;
+}
+
+void DirectoryListing::sort_numerically() {
+  if (numerically_.size() == entries_.size()) return;
+  numerically_ = by_name_;
+  std::ranges::sort(numerically_, numerically_before,
+                    [this](std::uint32_t i) -> std::string_view { return entries_[i].name; });
+}
+
+std::optional<FileRanks> DirectoryListing::ranks_of(std::string_view name) {
+  const auto listed = find(name);
+  if (!listed) return std::nullopt;
+  sort_numerically();
+  const auto name_at = [this](std::uint32_t i) { return std::string_view(entries_[i].name); };
+  const auto by_name = std::ranges::lower_bound(by_name_, name, {}, name_at);
+  const auto numeric = std::ranges::lower_bound(numerically_, name, numerically_before, name_at);
+  return FileRanks{*listed, static_cast<std::size_t>(by_name - by_name_.begin()),
+                   static_cast<std::size_t>(numeric - numerically_.begin())};
+}
+
+ChildEntry& DirectoryListing::at(FileOrder order, std::size_t rank) {
+  if (order == FileOrder::Listed) return entries_[rank];
+  return entries_[(order == FileOrder::ByName ? by_name_ : numerically_)[rank]];
 }
 
 std::pair<std::size_t, std::size_t> DirectoryListing::Ahead::advance(std::size_t position,

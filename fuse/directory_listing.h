@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/remote/entry.h"
+#include "fuse/files_ahead.h"
 
 namespace red {
 
@@ -50,6 +51,11 @@ class DirectoryListing {
   /// The position of a name, if it is listed.
   std::optional<std::size_t> find(std::string_view name) const;
 
+  /// Where a listed name stands in each order of files.
+  std::optional<FileRanks> ranks_of(std::string_view name);
+  /// The entry that has the rank, which must be less than size().
+  ChildEntry& at(FileOrder order, std::size_t rank);
+
   /// Takes over what is known more exactly from the listing before.
   void inherit(const DirectoryListing& older, TimePoint now);
 
@@ -77,9 +83,11 @@ class DirectoryListing {
  private:
   void add(ChildEntry entry);
   void sort_names();
+  void sort_numerically();
 
   std::vector<ChildEntry> entries_;
-  std::vector<std::uint32_t> by_name_;  ///< positions, sorted by name
+  std::vector<std::uint32_t> by_name_;      ///< positions, sorted by name
+  std::vector<std::uint32_t> numerically_;  ///< positions, sorted by numeric order; made when used
   TimePoint valid_until_;
   std::size_t footprint_ = 0;
 };

@@ -989,6 +989,12 @@ void FuseSession::Impl::on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_
 
 void FuseSession::Impl::on_getxattr(fuse_req_t request, fuse_ino_t node, const char* name,
                                     std::size_t size) {
+  // ls -l asks for labels and access control lists of every file, until it is told that this file
+  // system has none.
+  if (!std::string_view(name).starts_with("user.")) {
+    fuse_reply_err(request, ENOTSUP);
+    return;
+  }
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
     const auto names = self.tree_.extended_attribute_names(node);
     if (std::ranges::find(names, std::string_view(name)) == names.end()) {

@@ -2,20 +2,18 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/mount_table.h"
-#include "fuse/unique_fd.h"
+#include "fuse/process_rights.h"
 #include "fuse/unmount.h"
 
 namespace red {
@@ -30,18 +28,6 @@ constexpr std::string_view kContainerHint =
 
 std::string text_of(int error_number, std::string_view what) {
   return Error::local_io(error_number, what).message();
-}
-
-bool may_mount() {
-  std::ifstream status("/proc/self/status");
-  std::string word;
-  while (status >> word) {
-    std::uint64_t capabilities = 0;
-    if (word == "CapEff:" && status >> std::hex >> capabilities) {
-      return (capabilities >> CAP_SYS_ADMIN & 1) != 0;
-    }
-  }
-  return false;
 }
 
 [[noreturn]] void fail(const fs::path& mount_point, std::string_view why) {
@@ -104,7 +90,7 @@ void check_that_mounting_works() {
     throw Error(ErrorKind::Mount, text_of(errno, "cannot mount: cannot open /dev/fuse") +
                                       std::string(kContainerHint));
   }
-  if (may_mount()) return;
+  if (read_process_rights().can_mount) return;
   if (::geteuid() == 0) {
     throw Error(ErrorKind::Mount, "cannot mount: root lacks the capability CAP_SYS_ADMIN" +
                                       std::string(kContainerHint));

@@ -12,17 +12,8 @@ constexpr std::string_view kUrlAttribute = "user.red.url";
 constexpr std::string_view kEtagAttribute = "user.red.etag";
 constexpr std::string_view kContentTypeAttribute = "user.red.content_type";
 
-// Sizes that a listing does not tell are asked for ahead of the reader, more the longer it goes on.
-constexpr std::size_t kFirstStatWindow = 32;
-constexpr std::size_t kMaxStatWindow = 1024;
-// Directories are listed ahead of a reader who goes from one to the next, likewise.
-constexpr std::size_t kFirstListWindow = 4;
-constexpr std::size_t kMaxListWindow = 256;
-constexpr std::size_t kMaxListedAhead = 1000;
 // A directory of so many names is listed anew in about the time that one name takes.
 constexpr std::size_t kCheaplyListed = 100;
-// A directory that is being worked in is listed again before its listing expires, up to this size.
-constexpr std::size_t kMostRefreshed = 5000;
 // Names that do not exist are remembered; a program that tries endless names must not fill memory.
 constexpr std::size_t kMaxAbsentNames = 10'000;
 // Times of files have full seconds with some protocols, and clocks differ a little.
@@ -74,6 +65,12 @@ MountedTree::~MountedTree() { shut_down(); }
 void MountedTree::shut_down() {
   for (const auto& file : edited_files()) file->give_up();
   stop_.request_stop();
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, node] : nodes_) {
+      if (node.directory) node.directory->files_ahead_stop.request_stop();
+    }
+  }
   workers_.stop();
 }
 
@@ -407,43 +404,6 @@ void MountedTree::open_directory(NodeId directory, ListingReply reply) {
   list_ahead(directory);
 }
 
-/// A program that goes from one directory to its sibling is likely to go on: find, tar, rsync.
-void MountedTree::list_ahead(NodeId directory) {
-  std::vector<NodeId> wanted;
-  {
-    const std::lock_guard lock(mutex_);
-    const TimePoint now = std::chrono::steady_clock::now();
-    while (!listed_ahead_.empty() &&
-           (listed_ahead_.front().first <= now || listed_ahead_.size() > kMaxListedAhead)) {
-      const NodeId held = listed_ahead_.front().second;
-      listed_ahead_.pop_front();
-      release_lookups(held, 1);
-    }
-    const auto found = nodes_.find(directory);
-    if (directory == kRootNode || found == nodes_.end()) return;
-    const NodeId parent = found->second.parent;
-    const std::shared_ptr<DirectoryListing> siblings = nodes_.at(parent).directory->listing;
-    const auto position = siblings ? siblings->find(found->second.name) : std::nullopt;
-    if (!position) return;
-    const auto [begin, end] =
-        siblings->list_ahead.advance(*position, kFirstListWindow, kMaxListWindow, siblings->size());
-    for (std::size_t at = begin; at < end; ++at) {
-      const ChildEntry& entry = (*siblings)[at];
-      if (entry.kind != EntryKind::Directory) continue;
-      const NodeId id = find_or_add_child(parent, entry.name, entry.kind);
-      Node& node = node_at(id);
-      if (node.directory->is_loading || node.directory->listing) continue;
-      ++node.lookups;
-      listed_ahead_.emplace_back(now + options_.attribute_lifetime, id);
-      wanted.push_back(id);
-    }
-  }
-  for (const NodeId id : wanted) {
-    load_listing(id, Priority::Background,
-                 [](const Error*, const std::shared_ptr<DirectoryListing>&) {});
-  }
-}
-
 std::optional<Attributes> MountedTree::enter(NodeId directory, DirectoryListing& listing,
                                              std::size_t index) {
   const std::lock_guard lock(mutex_);
@@ -519,25 +479,6 @@ void MountedTree::lookup_listed(NodeId directory, const std::string& name, Attri
 /// known is asked for, unless it is we who make names in that directory just now.
 bool MountedTree::trusts_in_absence(const Directory& state, TimePoint now) const {
   return !options_.writable || now - state.changed_at < options_.attribute_lifetime;
-}
-
-/// Whoever makes one file after the other asks for names that do not exist: with a fresh listing
-/// the answer needs no round trip.
-void MountedTree::refresh_ahead(NodeId directory) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = nodes_.find(directory);
-    if (found == nodes_.end() || !found->second.directory) return;
-    Directory& state = *found->second.directory;
-    const TimePoint now = std::chrono::steady_clock::now();
-    const bool is_due = state.listing && state.changes > 0 &&
-                        state.listing->size() + state.unlisted.size() <= kMostRefreshed &&
-                        now < state.listing->valid_until() &&
-                        now + options_.attribute_lifetime / 2 > state.listing->valid_until();
-    if (!is_due || std::exchange(state.is_loading, true)) return;
-    state.changes_when_asked = state.changes;
-  }
-  fetch_listing(directory, Priority::Background);
 }
 
 bool MountedTree::is_better_asked_alone(NodeId directory) {
@@ -632,29 +573,6 @@ void MountedTree::stat_child(NodeId directory, const std::string& name, Ask ask,
   if (submitted) return;
   const Error error(ErrorKind::Cancelled, "the mount is being ended");
   finish(&error, std::nullopt);
-}
-
-/// A program that asks for the size of one file of a directory usually goes on with the next ones.
-void MountedTree::stat_siblings_ahead(NodeId directory, const std::string& name) {
-  std::vector<std::string> names;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = nodes_.find(directory);
-    if (found == nodes_.end() || !found->second.directory->listing) return;
-    DirectoryListing& listing = *found->second.directory->listing;
-    const auto position = listing.find(name);
-    if (!position) return;
-    const TimePoint now = std::chrono::steady_clock::now();
-    const auto [begin, end] =
-        listing.stat_ahead.advance(*position, kFirstStatWindow, kMaxStatWindow, listing.size());
-    for (std::size_t at = begin; at < end; ++at) {
-      const ChildEntry& entry = listing[at];
-      if (!entry.is_complete(now)) names.push_back(entry.name);
-    }
-  }
-  for (const std::string& next : names) {
-    stat_child(directory, next, Ask::IfIncomplete, Priority::Background, [](const Error*) {});
-  }
 }
 
 void MountedTree::get_attributes(NodeId id, AttributesReply reply) {
@@ -778,24 +696,12 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
         reply(nullptr, std::move(opened));
         return;
       }
-      if (!node.content) node.content = std::make_unique<Content>();
+      std::shared_ptr<CachedFile> file = content_of(id, *entry, has_changed);
       Content& content = *node.content;
-      const Version current = entry->version();
-      // Two changes within one second look the same.
-      const bool may_change_unseen =
-          options_.writable && entry->modified + kTimeGrain > std::chrono::system_clock::now();
-      has_changed = content.id == 0 || !content.version.may_equal(current) || may_change_unseen;
-      if (has_changed) {
-        content = Content{next_content_++,       current, content.content_type, {}, {},
-                          content.in_page_cache, nullptr};
-      }
       if (confirmed) content.checked = std::chrono::steady_clock::now();
-      const RemotePath path = path_of(id);
-      std::shared_ptr<CachedFile> file = content.file.lock();
-      if (!file) file = open_content(id, path, entry->size, content);
       if (content.check) failure = content.check->failure();
       opened.file = add_handle(
-          id, std::make_shared<OpenFile>(std::move(file), content.check, path.text(),
+          id, std::make_shared<OpenFile>(std::move(file), content.check, path_of(id).text(),
                                          options_.keep_cache ? &read_ahead_ : nullptr, counters_));
       opened.keep_page_cache = content.in_page_cache == content.id;
       opened.direct_io = !entry->size || !options_.keep_cache;
@@ -804,7 +710,27 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
   }
   // The kernel ends reading at the size that it knows.
   if (has_changed && options_.writable && attribute_invalidation_) attribute_invalidation_(id);
+  const bool is_open = !failure && opened.file != nullptr;
   reply(failure ? &*failure : nullptr, std::move(opened));
+  if (is_open) fetch_files_ahead(id);
+}
+
+std::shared_ptr<CachedFile> MountedTree::content_of(NodeId id, const ChildEntry& entry,
+                                                    bool& has_changed) {
+  Node& node = node_at(id);
+  if (!node.content) node.content = std::make_unique<Content>();
+  Content& content = *node.content;
+  const Version current = entry.version();
+  // Two changes within one second look the same.
+  const bool may_change_unseen =
+      options_.writable && entry.modified + kTimeGrain > std::chrono::system_clock::now();
+  has_changed = content.id == 0 || !content.version.may_equal(current) || may_change_unseen;
+  if (has_changed) {
+    content = Content{next_content_++,       current, content.content_type, {}, {},
+                      content.in_page_cache, nullptr};
+  }
+  if (auto file = content.file.lock()) return file;
+  return open_content(id, path_of(id), entry.size, content);
 }
 
 /// With mutex_ held, like the calls of the store that need no network.
@@ -813,7 +739,7 @@ std::shared_ptr<CachedFile> MountedTree::open_content(NodeId id, const RemotePat
                                                       Content& content) {
   std::shared_ptr<RemoteFile> remote = store_->open(path, content.version);
   if (const auto promised = remote->promised_checksum(); promised && !content.check) {
-    content.check = make_check(id, *promised, size);
+    content.check = make_check(id, *promised, size, remote);
   }
   auto file = std::make_shared<CachedFile>(
       std::move(remote), content.id, size,
@@ -827,13 +753,16 @@ std::shared_ptr<CachedFile> MountedTree::open_content(NodeId id, const RemotePat
 
 /// Without a cache nothing can be kept until it is proved.
 std::shared_ptr<ContentCheck> MountedTree::make_check(NodeId id, Checksum promised,
-                                                      std::optional<std::uint64_t> size) {
+                                                      std::optional<std::uint64_t> size,
+                                                      std::shared_ptr<RemoteFile> remote) {
   const ContentCheck::Limits limits{options_.keep_cache ? options_.cache_bytes / kProvedShare : 0,
                                     options_.cache_bytes / kAheadShare};
   auto check = std::make_shared<ContentCheck>(std::move(promised), size, limits,
-                                              [this, id](const Error* error) {
+                                              [this, id, remote](const Error* error) {
                                                 counters_.checked(error == nullptr);
-                                                if (error != nullptr) failed(id, *error);
+                                                if (error == nullptr) return;
+                                                remote->distrust();
+                                                failed(id, *error);
                                               });
   // Of an empty file it is known at once.
   if (check->state() != ContentCheck::State::Unproved) {

@@ -24,6 +24,7 @@
 #include "common/worker_pool.h"
 #include "fuse/directory_listing.h"
 #include "fuse/edited_file.h"
+#include "fuse/files_ahead.h"
 #include "fuse/mount_stats.h"
 #include "fuse/open_file.h"
 
@@ -170,6 +171,13 @@ class MountedTree {
     std::uint64_t changes = 0;  ///< made here; a listing that was asked for before misses them
     TimePoint changed_at{};     ///< the last time that names were
     std::uint64_t changes_when_asked = 0;
+    FilesAheadPolicy files_ahead;
+    std::stop_source files_ahead_stop;  ///< of what was fetched for the present reader
+  };
+  /// What the last reader who went through a directory's files did: it may do the same next door.
+  struct FilesReader {
+    NodeId parent = 0;
+    FileOrder order = FileOrder::Listed;
   };
   struct Node {
     NodeId parent = 0;
@@ -210,6 +218,13 @@ class MountedTree {
   std::shared_ptr<OpenFile> add_handle(NodeId id, std::shared_ptr<OpenFile> handle);
   static void switch_to(Node& node, const std::shared_ptr<EditedFile>& edited);
   RemotePath live_path_of(NodeId id) const;
+  /// The content that is read when the file is opened now; `has_changed`: it is another one than
+  /// before.
+  std::shared_ptr<CachedFile> content_of(NodeId id, const ChildEntry& entry, bool& has_changed);
+  std::vector<std::shared_ptr<CachedFile>> files_to_fetch(NodeId directory,
+                                                          DirectoryListing& listing,
+                                                          const FilesAheadPolicy::Step& step);
+  void release_oldest(std::deque<std::pair<TimePoint, NodeId>>& held, std::size_t max_count);
 
   // Without it:
   void load_listing(NodeId directory, Priority priority, ListingReply reply);
@@ -233,10 +248,12 @@ class MountedTree {
   void stat_siblings_ahead(NodeId directory, const std::string& name);
   static bool is_proved_by_listing(const ChildEntry& entry, const Content& content);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
+  void fetch_files_ahead(NodeId node);
   std::shared_ptr<CachedFile> open_content(NodeId id, const RemotePath& path,
                                            std::optional<std::uint64_t> size, Content& content);
   std::shared_ptr<ContentCheck> make_check(NodeId id, Checksum promised,
-                                           std::optional<std::uint64_t> size);
+                                           std::optional<std::uint64_t> size,
+                                           std::shared_ptr<RemoteFile> remote);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
                                    const RemotePath& path);
@@ -296,6 +313,9 @@ class MountedTree {
   std::uint64_t directory_moves_ = 0;  ///< renames of directories
   /// Directories that were listed before anybody asked: each is held as if looked up once.
   std::deque<std::pair<TimePoint, NodeId>> listed_ahead_;
+  /// Likewise files that were fetched.
+  std::deque<std::pair<TimePoint, NodeId>> fetched_ahead_;
+  std::optional<FilesReader> files_reader_;
 
   /// Set once. Destroyed first: until then its transport still answers reads that were under way.
   const std::unique_ptr<RemoteStore> store_;

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

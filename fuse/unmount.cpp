@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/bounded_child.h"
 #include "fuse/process_handle.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 namespace {
@@ -134,9 +134,9 @@ UnmountResult unmount(const fs::path& mount_point) { return unmount_in(mount_poi
 
 UnmountResult detach(const fs::path& mount_point) { return unmount_in(mount_point, Mode::Detach); }
 
-std::optional<fs::path> find_fusermount() {
-  for (const char* const directory : {"/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"}) {
-    fs::path program = fs::path(directory) / "fusermount3";
+std::optional<fs::path> find_fusermount(const fs::path& root) {
+  for (const char* const directory : {"usr/bin", "bin", "usr/local/bin", "usr/sbin", "sbin"}) {
+    fs::path program = root / directory / "fusermount3";
     if (::access(program.c_str(), X_OK) == 0) return program;
   }
   return std::nullopt;

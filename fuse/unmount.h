@@ -22,7 +22,7 @@ UnmountResult unmount(const std::filesystem::path& mount_point);
 /// Otherwise the same. Never Busy.
 UnmountResult detach(const std::filesystem::path& mount_point);
 
-/// Where fusermount3 is; nothing if it is not installed.
-std::optional<std::filesystem::path> find_fusermount();
+/// Where fusermount3 is; nothing if it is not installed. The parameter is for tests.
+std::optional<std::filesystem::path> find_fusermount(const std::filesystem::path& root = "/");
 
 }  // namespace red

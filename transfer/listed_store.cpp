@@ -109,6 +109,7 @@ class ListedFile final : public RemoteFile {
   }
 
   std::optional<Checksum> promised_checksum() const override { return listed_.checksum; }
+  void distrust() override { file_->distrust(); }
 
  private:
   const std::shared_ptr<RemoteFile> file_;

@@ -30,6 +30,7 @@ class ListedStore final : public RemoteStore {
   bool listings_are_complete() const override { return true; }
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     store_->check(purpose, context);
   }

@@ -51,15 +51,6 @@ bool can_link_descriptors() {
   return can;
 }
 
-std::string random_letters(std::size_t count) {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  thread_local std::random_device random;
-  std::uniform_int_distribution<std::size_t> pick(0, kLetters.size() - 1);
-  std::string letters;
-  while (letters.size() < count) letters += kLetters[pick(random)];
-  return letters;
-}
-
 std::string temporary_name_for(std::string_view name) {
   const std::string suffix = ".red-" + random_letters(6);
   std::size_t length = std::min(name.size(), kMaxNameLength - 1 - suffix.size());
@@ -92,11 +83,12 @@ ssize_t read_some(int file, std::uint64_t offset, std::span<std::byte> buffer) {
   return count;
 }
 
-std::string digest_of_descriptor(DigestAlgorithm algorithm, int file,
-                                 const std::string& shown_name) {
+std::string digest_of_descriptor(DigestAlgorithm algorithm, int file, const std::string& shown_name,
+                                 const std::stop_token& stop = {}) {
   Digest digest(algorithm);
   std::vector<std::byte> buffer(kHashPiece);
   for (std::uint64_t offset = 0;;) {
+    if (stop.stop_requested()) throw Error(ErrorKind::Cancelled, "stopped");
     const ssize_t count = read_some(file, offset, buffer);
     if (count < 0) throw_errno("reading " + shown_name);
     if (count == 0) return digest.hex();
@@ -111,6 +103,48 @@ FileDescriptor open_for_reading(const std::filesystem::path& path) {
   if (!file) throw_errno("opening " + path.string());
   return file;
 }
+
+/// For utimensat(2): the time of the last access stays.
+std::array<timespec, 2> times_of(FileTime modified) {
+  const auto since_epoch = modified.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+  return {timespec{0, UTIME_OMIT},
+          timespec{seconds.count(), static_cast<long>((since_epoch - seconds).count())}};
+}
+
+/// A file without a name vanishes with the process, whatever ends it. Not every file system has it:
+/// then this is no descriptor.
+FileDescriptor make_nameless_file(const FileDescriptor& directory, mode_t mode) {
+  return FileDescriptor(::openat(directory.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
+}
+
+/// A file that is there for nobody else yet; no descriptor if it cannot be made.
+FileDescriptor make_file(const FileDescriptor& directory, const std::string& name) {
+  return FileDescriptor(::openat(directory.get(), name.c_str(),
+                                 O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
+}
+
+/// The bytes of an open file, of the size that it has now.
+class DescriptorSource final : public ByteSource {
+ public:
+  DescriptorSource(int file, const std::string& shown_name) : file_(file), shown_name_(shown_name) {
+    struct stat status {};
+    if (::fstat(file_, &status) != 0) throw_errno("reading " + shown_name_);
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+
+  std::uint64_t size() const override { return size_; }
+  std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) override {
+    const ssize_t count = read_some(file_, offset, buffer);
+    if (count < 0) throw_errno("reading " + shown_name_);
+    return static_cast<std::size_t>(count);
+  }
+
+ private:
+  const int file_;
+  const std::string shown_name_;
+  std::uint64_t size_ = 0;
+};
 
 /// A pipe, a terminal, a device.
 class StreamTarget final : public LocalTarget {
@@ -128,6 +162,7 @@ class StreamTarget final : public LocalTarget {
   void start_over() override { throw not_for_streams(); }
   void start_writeback() override {}
   std::string digest(DigestAlgorithm) const override { throw not_for_streams(); }
+  std::unique_ptr<ByteSource> content() const override { throw not_for_streams(); }
   void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
@@ -175,15 +210,17 @@ void apply_attributes(int descriptor, const LocalAttributes& attributes,
     const mode_t mode = *attributes.mode & 0777U & ~current_umask();
     if (::fchmod(descriptor, mode) != 0) throw_errno("setting the permissions of " + shown_name);
   }
-  if (attributes.modified) {
-    const auto since_epoch = attributes.modified->time_since_epoch();
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-    const std::array<timespec, 2> times{
-        timespec{0, UTIME_OMIT},
-        timespec{seconds.count(), static_cast<long>((since_epoch - seconds).count())}};
-    if (::futimens(descriptor, times.data()) != 0) {
-      throw_errno("setting the modification time of " + shown_name);
-    }
+  if (attributes.modified && ::futimens(descriptor, times_of(*attributes.modified).data()) != 0) {
+    throw_errno("setting the modification time of " + shown_name);
+  }
+}
+
+void apply_link_time(const FileDescriptor& directory, const std::string& name,
+                     const LocalAttributes& attributes) {
+  if (!attributes.modified) return;
+  if (::utimensat(directory.get(), name.c_str(), times_of(*attributes.modified).data(),
+                  AT_SYMLINK_NOFOLLOW) != 0) {
+    throw_errno("setting the modification time of a symbolic link");
   }
 }
 
@@ -218,44 +255,12 @@ std::size_t FileSource::read_at(std::uint64_t offset, std::span<std::byte> buffe
   return static_cast<std::size_t>(count);
 }
 
-AtomicFile::AtomicFile(std::shared_ptr<const FileDescriptor> directory, std::string name,
-                       std::string shown_name, Durability durability)
-    : directory_(std::move(directory)),
-      name_(std::move(name)),
-      shown_name_(std::move(shown_name)),
-      durability_(durability) {
-  if (!open_nameless()) open_named();
-}
-
-AtomicFile::~AtomicFile() {
-  if (!temporary_name_.empty()) ::unlinkat(directory_->get(), temporary_name_.c_str(), 0);
-}
-
-/// A file without a name vanishes with the process, whatever ends it. Not every file system has it.
-bool AtomicFile::open_nameless() {
-  if (!can_link_descriptors()) return false;
-  file_ = FileDescriptor(
-      ::openat(directory_->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kNewFileMode));
-  return static_cast<bool>(file_);
-}
-
-void AtomicFile::open_named() {
-  do {
-    temporary_name_ = temporary_name_for(name_);
-    file_ = FileDescriptor(::openat(directory_->get(), temporary_name_.c_str(),
-                                    O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
-  } while (!file_ && errno == EEXIST);
-  if (file_) return;
-  temporary_name_.clear();
-  throw_errno("making " + shown_name_);
-}
-
-void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+void DiskTarget::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   write_all(file_.get(), shown_name_, bytes, &offset);
   written_ += bytes.size();
 }
 
-void AtomicFile::reserve(std::uint64_t bytes) {
+void DiskTarget::reserve(std::uint64_t bytes) {
   if (bytes < kReserveFrom) return;
   const int result = ::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
   // Only a lack of room matters: many file systems cannot reserve.
@@ -264,19 +269,51 @@ void AtomicFile::reserve(std::uint64_t bytes) {
   }
 }
 
-void AtomicFile::start_over() {
+void DiskTarget::start_over() {
   if (::ftruncate(file_.get(), 0) != 0) throw_errno("writing " + shown_name_);
 }
 
-void AtomicFile::start_writeback() {
+void DiskTarget::start_writeback() {
   const std::uint64_t written = written_;
   if (written - handed_to_disk_ < kWritebackStep) return;
   handed_to_disk_ = written;
   ::sync_file_range(file_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-std::string AtomicFile::digest(DigestAlgorithm algorithm) const {
+std::string DiskTarget::digest(DigestAlgorithm algorithm) const {
   return digest_of_descriptor(algorithm, file_.get(), shown_name_);
+}
+
+std::unique_ptr<ByteSource> DiskTarget::content() const {
+  return std::make_unique<DescriptorSource>(file_.get(), shown_name_);
+}
+
+AtomicFile::AtomicFile(std::shared_ptr<const FileDescriptor> directory, std::string name,
+                       std::string shown_name, Durability durability)
+    : DiskTarget(std::move(shown_name)),
+      directory_(std::move(directory)),
+      name_(std::move(name)),
+      durability_(durability) {
+  if (!open_nameless()) open_named();
+}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_name_.empty()) ::unlinkat(directory_->get(), temporary_name_.c_str(), 0);
+}
+
+bool AtomicFile::open_nameless() {
+  if (can_link_descriptors()) file_ = make_nameless_file(*directory_, kNewFileMode);
+  return static_cast<bool>(file_);
+}
+
+void AtomicFile::open_named() {
+  do {
+    temporary_name_ = temporary_name_for(name_);
+    file_ = make_file(*directory_, temporary_name_);
+  } while (!file_ && errno == EEXIST);
+  if (file_) return;
+  temporary_name_.clear();
+  throw_errno("making " + shown_name_);
 }
 
 bool AtomicFile::link_as(const std::string& name) {
@@ -322,6 +359,16 @@ void AtomicFile::commit() {
   if (is_synced && ::fsync(directory_->get()) != 0) throw_errno("writing " + shown_name_);
 }
 
+SpoolFile::SpoolFile(const FileDescriptor& directory) : DiskTarget("a temporary file") {
+  file_ = make_nameless_file(directory, 0600);
+  while (!file_) {
+    const std::string name = temporary_name_for("spool");
+    file_ = make_file(directory, name);
+    if (!file_ && errno != EEXIST) throw_errno("making " + shown_name_);
+    if (file_) ::unlinkat(directory.get(), name.c_str(), 0);
+  }
+}
+
 std::unique_ptr<LocalTarget> open_local_target(const std::filesystem::path& path) {
   struct stat status {};
   const bool exists = ::stat(path.c_str(), &status) == 0;
@@ -334,8 +381,18 @@ std::unique_ptr<LocalTarget> open_local_target(const std::filesystem::path& path
                                       Durability::Synced);
 }
 
-std::string sha1_of_file(const std::filesystem::path& path) {
-  return digest_of_descriptor(DigestAlgorithm::Sha1, open_for_reading(path).get(), path.string());
+std::string sha1_of_file(const std::filesystem::path& path, const std::stop_token& stop) {
+  return digest_of_descriptor(DigestAlgorithm::Sha1, open_for_reading(path).get(), path.string(),
+                              stop);
+}
+
+std::string random_letters(std::size_t length) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  thread_local std::random_device random;
+  std::uniform_int_distribution<std::size_t> pick(0, kLetters.size() - 1);
+  std::string letters;
+  while (letters.size() < length) letters += kLetters[pick(random)];
+  return letters;
 }
 
 std::shared_ptr<const FileDescriptor> open_directory(const std::filesystem::path& path) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,10 @@ LocalAttributes attributes_of(const struct stat& status);
 /// the umask leaves) and the modification time of a remote one. Throws Error{LocalIo}.
 void apply_attributes(int descriptor, const LocalAttributes& attributes,
                       const std::string& shown_name);
+
+/// The same for the time of a symbolic link itself; links have no permissions.
+void apply_link_time(const FileDescriptor& directory, const std::string& name,
+                     const LocalAttributes& attributes);
 
 /// A local regular file to send. Its size is fixed when it is opened; a file that shrinks or grows
 /// while it is sent is Error{LocalIo}.
@@ -79,6 +84,8 @@ class LocalTarget {
   virtual void start_writeback() = 0;
   /// Of what was written, in lower-case hex digits. Not for streams.
   virtual std::string digest(DigestAlgorithm algorithm) const = 0;
+  /// What was written, for as long as this lives. Not for streams.
+  virtual std::unique_ptr<ByteSource> content() const = 0;
   /// What the file is to have when it appears; what is empty stays as for any new file. May come
   /// again, the last counts.
   virtual void set_attributes(const LocalAttributes& attributes) = 0;
@@ -89,9 +96,31 @@ class LocalTarget {
 /// Whether a commit waits for the disk, or the caller sees to it for many files at once.
 enum class Durability { Synced, ByCaller };
 
+/// A target on a disk, readable until it is committed.
+class DiskTarget : public LocalTarget {
+ public:
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes) override;
+  bool is_stream() const override { return false; }
+  void reserve(std::uint64_t bytes) override;
+  void start_over() override;
+  void start_writeback() override;
+  std::string digest(DigestAlgorithm algorithm) const override;
+  std::unique_ptr<ByteSource> content() const override;
+
+ protected:
+  explicit DiskTarget(std::string shown_name) : shown_name_(std::move(shown_name)) {}
+
+  const std::string shown_name_;
+  FileDescriptor file_;
+
+ private:
+  std::atomic<std::uint64_t> written_{0};
+  std::uint64_t handed_to_disk_ = 0;  ///< of written_; only start_writeback() uses it
+};
+
 /// A new content for a file name: nobody sees it before commit() has put it there whole, and
 /// without a commit nothing is left of it. An existing file is replaced and lends its permissions.
-class AtomicFile final : public LocalTarget {
+class AtomicFile final : public DiskTarget {
  public:
   /// `name` is one component in `directory`, which must be open as long as this lives;
   /// `shown_name` is for messages.
@@ -101,12 +130,6 @@ class AtomicFile final : public LocalTarget {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write_at(std::uint64_t offset, std::span<const std::byte> bytes) override;
-  bool is_stream() const override { return false; }
-  void reserve(std::uint64_t bytes) override;
-  void start_over() override;
-  void start_writeback() override;
-  std::string digest(DigestAlgorithm algorithm) const override;
   void set_attributes(const LocalAttributes& attributes) override { attributes_ = attributes; }
   void commit() override;
 
@@ -120,14 +143,21 @@ class AtomicFile final : public LocalTarget {
   // set once
   const std::shared_ptr<const FileDescriptor> directory_;
   const std::string name_;
-  const std::string shown_name_;
   const Durability durability_;
 
-  FileDescriptor file_;
   LocalAttributes attributes_;
   std::string temporary_name_;  ///< empty while the file has no name
-  std::atomic<std::uint64_t> written_{0};
-  std::uint64_t handed_to_disk_ = 0;  ///< of written_; only start_writeback() uses it
+};
+
+/// A place for bytes on their way elsewhere: a file that never has a name for long and vanishes
+/// with this object, whatever ends the process.
+class SpoolFile final : public DiskTarget {
+ public:
+  /// On the file system of `directory`, which need not stay open.
+  explicit SpoolFile(const FileDescriptor& directory);
+
+  void set_attributes(const LocalAttributes&) override {}
+  void commit() override {}
 };
 
 /// Opens what `path` names for writing: symbolic links are followed; an existing directory or a
@@ -135,8 +165,11 @@ class AtomicFile final : public LocalTarget {
 /// stream, anything else an AtomicFile that is synced.
 std::unique_ptr<LocalTarget> open_local_target(const std::filesystem::path& path);
 
-/// The lower-case SHA-1 of a local file. Throws Error{LocalIo}.
-std::string sha1_of_file(const std::filesystem::path& path);
+/// The lower-case SHA-1 of a local file. Throws Error{LocalIo}, Error{Cancelled}.
+std::string sha1_of_file(const std::filesystem::path& path, const std::stop_token& stop);
+
+/// A name of `length` letters and digits that nobody can foresee.
+std::string random_letters(std::size_t length);
 
 /// Opens a directory, following links. Throws Error{LocalIo}.
 std::shared_ptr<const FileDescriptor> open_directory(const std::filesystem::path& path);

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "common/error.h"
+#include "transfer/printable_name.h"
 
 namespace red {
 namespace {
@@ -72,7 +73,7 @@ void LocalTree::remember(const RemotePath& path, std::shared_ptr<const FileDescr
 }
 
 std::string LocalTree::shown_name(const RemotePath& path) const {
-  return (root_path_ / path.text()).string();
+  return (root_path_ / printable_name(path.text())).string();
 }
 
 }  // namespace red

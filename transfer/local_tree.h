@@ -18,6 +18,9 @@ class LocalTree {
  public:
   /// `root` may be a link to a directory; its last component is made if missing.
   explicit LocalTree(std::filesystem::path root);
+  /// An open directory, called `shown_root` in messages.
+  LocalTree(std::shared_ptr<const FileDescriptor> root, std::filesystem::path shown_root)
+      : root_path_(std::move(shown_root)), root_(std::move(root)) {}
 
   /// The directory, made with its parents where missing.
   std::shared_ptr<const FileDescriptor> directory(const RemotePath& path);

@@ -1,6 +1,7 @@
 #include "transfer/local_walk.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +11,6 @@
 #include <utility>
 
 #include "common/error.h"
-#include "transfer/local_files.h"
 
 namespace red {
 namespace {
@@ -34,23 +34,6 @@ struct stat status_of(const std::filesystem::path& path) {
   throw Error::local_io(error, "reading " + path.string());
 }
 
-std::vector<std::string> names_in(const std::filesystem::path& directory) {
-  struct Close {
-    void operator()(DIR* stream) const { ::closedir(stream); }
-  };
-  const std::unique_ptr<DIR, Close> stream(::opendir(directory.c_str()));
-  if (!stream) throw Error::local_io(errno, "reading the directory " + directory.string());
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    if (RemotePath::is_valid_name(entry->d_name)) names.emplace_back(entry->d_name);
-    errno = 0;
-  }
-  if (errno != 0) throw Error::local_io(errno, "reading the directory " + directory.string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 /// `above`: the directories that hold this one, and itself.
 void add_children(LocalNode& directory, std::vector<Identity>& above) {
   const struct stat status = status_of(directory.local);
@@ -60,7 +43,7 @@ void add_children(LocalNode& directory, std::vector<Identity>& above) {
   }
   if (above.size() >= kMaxDepth) throw_unusable(directory.local, "too many directories deep");
   above.push_back(identity);
-  for (const std::string& name : names_in(directory.local)) {
+  for (const std::string& name : names_in(*open_directory(directory.local), directory.local)) {
     LocalNode node = look_at_local(directory.local / name, directory.path.child(name));
     if (node.is_directory) add_children(node, above);
     directory.children.push_back(std::move(node));
@@ -69,6 +52,24 @@ void add_children(LocalNode& directory, std::vector<Identity>& above) {
 }
 
 }  // namespace
+
+std::vector<std::string> names_in(const FileDescriptor& directory, const std::string& shown_name) {
+  struct Close {
+    void operator()(DIR* stream) const { ::closedir(stream); }
+  };
+  const int opened = ::openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const std::unique_ptr<DIR, Close> stream(opened < 0 ? nullptr : ::fdopendir(opened));
+  if (!stream) throw Error::local_io(errno, "reading the directory " + shown_name);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    if (RemotePath::is_valid_name(entry->d_name)) names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) throw Error::local_io(errno, "reading the directory " + shown_name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 LocalNode look_at_local(const std::filesystem::path& local, RemotePath path) {
   const struct stat status = status_of(local);

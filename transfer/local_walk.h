@@ -7,6 +7,7 @@
 
 #include "common/remote/remote_path.h"
 #include "common/remote/remote_store.h"
+#include "transfer/local_files.h"
 
 namespace red {
 
@@ -20,6 +21,9 @@ struct LocalNode {
   LocalAttributes attributes;
   std::vector<LocalNode> children;  ///< directories only, by name
 };
+
+/// The names in an open directory, ascending. Throws Error{LocalIo}; `shown_name` is for that.
+std::vector<std::string> names_in(const FileDescriptor& directory, const std::string& shown_name);
 
 /// All that is in a directory, symbolic links followed. Throws Error{LocalIo} that names what
 /// cannot be sent: a link to nothing or to a directory that holds it, a pipe, a socket, a device,

@@ -5,8 +5,8 @@
 
 namespace red {
 
-void send_file(RemoteStore& store, const std::filesystem::path& source, Progress& progress,
-               std::stop_token stop) {
+void send_file(RemoteStore& store, const std::filesystem::path& source, const ContentCheck& check,
+               Progress& progress, std::stop_token stop) {
   FileSource file(source);
   Uploader* uploader = store.uploader();
   if (uploader == nullptr) {
@@ -18,6 +18,7 @@ void send_file(RemoteStore& store, const std::filesystem::path& source, Progress
   RequestContext context;
   context.stop = std::move(stop);
   try {
+    if (check) check_content(check, file, context.stop);
     uploader->upload({}, counted, file.attributes(), context);
   } catch (const Error& error) {
     throw error.within("sending " + source.string());

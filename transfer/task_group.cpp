@@ -50,6 +50,14 @@ bool TaskGroup::wait_for(Duration limit) {
   return ended_.wait_for(lock, limit, [this] { return open_ == 0; });
 }
 
+void TaskGroup::wait() {
+  {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [this] { return open_ == 0; });
+  }
+  throw_if_failed();
+}
+
 void TaskGroup::throw_if_failed() const {
   const std::lock_guard lock(mutex_);
   if (error_) throw Error(*error_);

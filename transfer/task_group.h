@@ -40,6 +40,8 @@ class TaskGroup {
 
   /// Whether all has ended, within `limit`.
   bool wait_for(Duration limit);
+  /// Until all has ended; throws the error, if there was one.
+  void wait();
   /// After the end: throws the error, if there was one.
   void throw_if_failed() const;
 

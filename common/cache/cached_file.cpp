@@ -268,7 +268,7 @@ void CachedFile::answered(const ReadAnswer& answer) {
     const std::lock_guard lock(mutex_);
     if (!size_) size_ = answer.version.size;
   }
-  listener_.on_answer(answer);
+  if (!answer.is_from_cache) listener_.on_answer(answer);
 }
 
 void CachedFile::remember_failure(BlockRun run, const Error& error) {

@@ -1,6 +1,7 @@
 #include "common/net/curl_handle.h"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 
 #include "common/error.h"
@@ -34,6 +35,11 @@ bool is_header_safe(std::string_view text) {
 bool is_pem(std::string_view text) { return text.find("-----BEGIN") != std::string_view::npos; }
 
 }  // namespace
+
+void set_up_curl() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
 
 CurlHandle::CurlHandle(const HttpClientOptions& options, bool is_bulk, bool offers_http2)
     : options_(options), easy_(curl_easy_init()) {
@@ -83,15 +89,19 @@ void CurlHandle::set_tls() {
     // libcurl does not write to a blob; its C interface knows no const.
     curl_blob blob{const_cast<char*>(certificate.data()), certificate.size(), CURL_BLOB_NOCOPY};
     set(CURLOPT_CAINFO_BLOB, &blob);
-  } else if (!certificate.empty()) {
-    set(CURLOPT_CAINFO, certificate.c_str());
-  }
-  // With a directory beside the file, libcurl reads the system's certificates anew for every
-  // connection (20 ms); and a certificate that was given is meant to be the only one.
-  const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
-  if (!certificate.empty() || curl->cainfo != nullptr) {
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  } else if (!certificate.empty()) {
+    set_ca_store({.path = certificate});
+  } else if (const auto store = find_ca_store()) {
+    set_ca_store(*store);
   }
+}
+
+void CurlHandle::set_ca_store(const CaStore& store) {
+  // Never both, as libcurl has it at first: with a directory beside the file it reads the file anew
+  // for every connection (20 ms), and it would trust what was not meant.
+  set(CURLOPT_CAINFO, store.is_directory ? nullptr : store.path.c_str());
+  set(CURLOPT_CAPATH, store.is_directory ? store.path.c_str() : nullptr);
 }
 
 void CurlHandle::set_proxy() {

@@ -6,10 +6,14 @@
 #include <memory>
 #include <string_view>
 
+#include "common/net/ca_store.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
 
 namespace red {
+
+/// To be called before anything else of libcurl; what it does, it does once.
+void set_up_curl();
 
 /// What one request asks of a handle.
 struct CurlLeg {
@@ -51,6 +55,7 @@ class CurlHandle {
   template <typename Value>
   void set(CURLoption option, Value value);
   void set_tls();
+  void set_ca_store(const CaStore& store);
   void set_proxy();
   void set_method(const CurlLeg& leg);
   void set_credentials(const CurlLeg& leg);

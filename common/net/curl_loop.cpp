@@ -54,8 +54,7 @@ void CurlLoop::start(HttpRequest request, std::shared_ptr<HttpSink> sink,
 /// Not in the constructor: a client may be made before a fork, which threads do not survive, and
 /// libcurl and its TLS library take milliseconds to get ready.
 void CurlLoop::launch() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+  set_up_curl();
   multi_ = curl_multi_init();
   if (multi_ == nullptr) throw Error(ErrorKind::Internal, "cannot set up HTTP transfers");
   curl_multi_setopt(multi_, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));

@@ -38,6 +38,7 @@ class CountingFile final : public RemoteFile {
   }
   Version version() const override { return file_->version(); }
   std::optional<Checksum> promised_checksum() const override { return file_->promised_checksum(); }
+  void distrust() override { file_->distrust(); }
 
  private:
   const std::shared_ptr<RemoteFile> file_;
@@ -63,6 +64,7 @@ class CountingStore final : public RemoteStore {
   bool listings_are_complete() const override { return store_->listings_are_complete(); }
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     store_->check(purpose, context);
   }

@@ -408,9 +408,12 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   bool listings_are_complete() const override { return store_->listings_are_complete(); }
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
+  /// Without repetitions: it is to show what happens.
+  Examination examination() override { return store_->examination(); }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
   TreeUploader* tree_uploader() override {
     return store_->tree_uploader() == nullptr ? nullptr : this;

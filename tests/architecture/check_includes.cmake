@@ -25,7 +25,9 @@ set(homes
   "libssh2.*                 : common/protocols/sftp/"
   "botan/.*                  : common/protocols/sftp/"
   "nlohmann/.*               : common/json/"
-  "zlib\\.h                   : common/protocols/xnat/"
+  "zlib\\.h                   : common/protocols/xnat/ transfer/gzip_stream.cpp"
+  "archive(_entry)?\\.h       : transfer/archive_reader.cpp"
+  "xxhash\\.h                 : common/cache/disk_content.cpp"
   "CLI/.*                    : cli/command_line.cpp"
   "spdlog/.*                 : common/logging.cpp"
   "libxml/.*                 : common/protocols/http/")

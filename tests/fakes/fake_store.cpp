@@ -585,6 +585,20 @@ void FakeStore::check(Purpose purpose, const RequestContext& context) {
   }
 }
 
+Examination FakeStore::examination() {
+  Examination examination;
+  examination.steps.push_back(
+      {.what = "connection",
+       .limit = std::chrono::seconds(10),
+       .run = [this](const RequestContext& context) -> std::optional<Finding> {
+         core_->count_and_fail(FakeCall::Examine, context);
+         return Finding{FindingStatus::Ok, "in memory"};
+       }});
+  examination.small_request = [this](const RequestContext& context) { stat({}, context); };
+  examination.listing_format = [] { return std::string("a map in memory"); };
+  return examination;
+}
+
 Uploader* FakeStore::uploader() {
   const std::lock_guard lock(core_->mutex);
   return core_->uploads ? this : nullptr;

@@ -33,7 +33,17 @@ struct FakeAnswer {
 };
 
 /// The calls that can be made to fail.
-enum class FakeCall { Stat, List, Read, Check, Upload, MakeDirectory, FinishDirectory, UploadTree };
+enum class FakeCall {
+  Stat,
+  List,
+  Read,
+  Check,
+  Examine,
+  Upload,
+  MakeDirectory,
+  FinishDirectory,
+  UploadTree
+};
 
 /// A tree in memory as a RemoteStore. Answers to reads come in pieces from a thread of its own, the
 /// reads in flight taking turns. Thread-safe; what tests set takes effect for later answers.
@@ -67,6 +77,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
   void take_uploads(bool yes);
   void take_trees(bool yes);  ///< at first it does not
   void deliver_pieces_of(std::size_t bytes);
+  void ask_as(std::optional<Asker> asker) { asker_ = std::move(asker); }  ///< at first nobody
 
   // Failures. A broken upload has read `bytes` of its source.
   void fail_next(FakeCall call, int times, const Error& error);
@@ -94,7 +105,9 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
   bool listings_are_complete() const override { return true; }
   int parallelism() const override { return 8; }
   std::string location(const RemotePath& path) const override;
+  std::optional<Asker> asker() const override { return asker_; }
   void check(Purpose purpose, const RequestContext& context) override;
+  Examination examination() override;
   Uploader* uploader() override;
   TreeUploader* tree_uploader() override;
   TreeEditor* editor() override { return nullptr; }
@@ -117,6 +130,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
 
   const std::shared_ptr<Core> core_;
   const RemotePath root_;
+  std::optional<Asker> asker_;  ///< set before the store is used
 };
 
 }  // namespace red::testing

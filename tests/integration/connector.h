@@ -36,6 +36,7 @@ constexpr int kChangedRemotely = 15;
 constexpr int kIntegrity = 16;
 constexpr int kLocalIo = 17;
 constexpr int kMount = 18;
+constexpr int kNotReady = 19;
 }  // namespace exit_code
 
 /// The executable under test behind one of its names, called as an execution engine calls it.

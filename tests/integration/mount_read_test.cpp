@@ -91,6 +91,26 @@ TEST_F(MountRead, ModesAndOwnersAreThoseOfAReadOnlyTreeOfTheCaller) {
   EXPECT_EQ(attributes.st_size, 7);
 }
 
+TEST_F(MountRead, ManySmallFilesAreOpenedReadAndClosedAtOnce) {
+  const NginxServer server;
+  FileTree tree;
+  for (int i = 0; i < 1000; ++i) tree["f" + std::to_string(i)] = random_bytes(4096);
+  write_tree(server.root(), tree);
+  ASSERT_THAT(mount(server.url()), Succeeded());
+  std::vector<std::future<int>> readers;
+  for (int reader = 0; reader < 4; ++reader) {
+    readers.push_back(std::async(std::launch::async, [&, reader] {
+      int wrong = 0;
+      for (int i = reader; i < 1000; i += 4) {
+        const std::string name = "f" + std::to_string(i);
+        if (read_file(mount_ / name) != tree.at(name)) ++wrong;
+      }
+      return wrong;
+    }));
+  }
+  for (auto& wrong : readers) EXPECT_EQ(wrong.get(), 0);
+}
+
 TEST_F(MountRead, TimesAreThoseOfTheServer) {
   const NginxServer server;
   write_file(server.root() / "file", "content");
@@ -190,6 +210,19 @@ TEST_F(MountRead, ExtendedAttributesTellUrlVersionAndType) {
   EXPECT_THAT(values, Contains(server.url("/a%20file")));
   EXPECT_THAT(values, Contains("\"some-tag\""));
   EXPECT_THAT(values, Contains("image/x-test"));
+}
+
+TEST_F(MountRead, NamespacesOfAttributesThatDoNotExistAreNotSupported) {
+  const NginxServer server;
+  write_file(server.root() / "file", "content");
+  ASSERT_THAT(mount(server.url()), Succeeded());
+  char value[64];
+  for (const char* name : {"security.selinux", "security.capability", "system.posix_acl_access"}) {
+    EXPECT_EQ(::getxattr((mount_ / "file").c_str(), name, value, sizeof value), -1);
+    EXPECT_EQ(errno, ENOTSUP) << name;
+  }
+  EXPECT_EQ(::getxattr((mount_ / "file").c_str(), "user.other", value, sizeof value), -1);
+  EXPECT_EQ(errno, ENODATA);
 }
 
 TEST_F(MountRead, ShowsNeitherLinksOutOfTheDirectoryNorCycles) {

@@ -221,9 +221,26 @@ HttpClientOptions client_options(const HttpForm& form, const SiteOptions& site,
   return client;
 }
 
+constexpr std::string_view kJsonType = "application/json";
+
+/// Whether a Content-Type is JSON's, with parameters or without (RFC 9110 section 8.3.1).
+bool is_json_type(std::string_view type) {
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return upper_case(std::string(type)) == upper_case(std::string(kJsonType));
+}
+
+void check_content_type(const HttpHeaders& headers, Problems& problems) {
+  const auto type = headers.find("Content-Type");
+  if (type && !is_json_type(*type)) {
+    problems.add("/headers", "Content-Type can only be application/json here");
+  }
+}
+
 }  // namespace
 
-HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site) {
+HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site,
+                            HttpContent content) {
   HttpForm form;
   http_table().read(document.root, JsonPlace(), form, document.problems);
   HttpAccess access;
@@ -232,12 +249,20 @@ HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOp
   if (form.auth && form.headers && form.headers->find("Authorization")) {
     document.problems.add("/headers", "Authorization contradicts auth");
   }
+  if (content == HttpContent::Json && form.headers) {
+    check_content_type(*form.headers, document.problems);
+  }
+  if (content == HttpContent::Archive && !document.root.find("archiveFormat")) {
+    document.problems.add("/archiveFormat", "missing");
+  }
   document.problems.throw_if_any(document.name);
 
   access.url = *form.url;
   access.options = to_access_options(form.shared, site, kDefaults);
   access.client = client_options(form, site, access.options);
-  if (form.archive_format) {
+  if (content == HttpContent::Json) access.content_type = kJsonType;
+  access.archive_format = form.archive_format.value_or("");
+  if (form.archive_format && content != HttpContent::Archive) {
     log(LogLevel::Warning,
         "archiveFormat is for red-connector-http-archive: nothing is unpacked here");
   }

@@ -10,7 +10,6 @@
 #include "common/net/http_answer.h"
 #include "common/net/http_error.h"
 #include "common/net/response_collector.h"
-#include "common/protocols/http/index_page.h"
 #include "common/protocols/http/webdav.h"
 
 namespace red {
@@ -97,7 +96,7 @@ HttpListing read_multistatus(const HttpResponse& response, const Url& directory)
   }
   Url answered = Url::parse(response.head.url);
   if (!answered.path.ends_with('/')) answered.path += '/';
-  return {parse_multistatus(response.body, answered), answered};
+  return {.entries = parse_multistatus(response.body, answered), .directory = answered};
 }
 
 HttpListing read_page(const HttpResponse& response, const Url& directory) {
@@ -107,7 +106,10 @@ HttpListing read_page(const HttpResponse& response, const Url& directory) {
   // Relative links start where the last '/' is, whatever page of the directory has answered.
   Url answered = Url::parse(response.head.url);
   answered.path.resize(answered.path.rfind('/') + 1);
-  return {parse_index_page(response.body, content_type_of(response.head), answered), answered};
+  const std::string type = content_type_of(response.head);
+  return {.entries = parse_index_page(response.body, type, answered),
+          .directory = answered,
+          .format = index_format_of(response.body, type)};
 }
 
 /// What one way of listing came to.
@@ -137,6 +139,12 @@ bool is_about_rights(const Error& error) {
 }  // namespace
 
 HttpListing HttpLister::list(const Url& directory, const RequestContext& context) {
+  HttpListing listing = list_somehow(directory, context);
+  if (listing.format != IndexFormat::None) page_format_ = listing.format;
+  return listing;
+}
+
+HttpListing HttpLister::list_somehow(const Url& directory, const RequestContext& context) {
   switch (way_) {
     case Way::WebDav:
       return list_by_webdav(directory, context);

@@ -6,6 +6,7 @@
 
 #include "common/net/http_client.h"
 #include "common/net/url.h"
+#include "common/protocols/http/index_page.h"
 #include "common/remote/entry.h"
 #include "common/request_context.h"
 
@@ -15,6 +16,7 @@ namespace red {
 struct HttpListing {
   std::vector<Entry> entries;
   Url directory;  ///< where it is, after redirects; with a trailing '/'
+  IndexFormat format = IndexFormat::None;
 };
 
 /// Lists directories by WebDAV where the server speaks it, else by its index pages. The first
@@ -27,16 +29,20 @@ class HttpLister {
   HttpListing list(const Url& directory, const RequestContext& context);
 
   bool is_webdav() const { return way_ == Way::WebDav; }
+  /// Of the last page that was read.
+  IndexFormat page_format() const { return page_format_; }
 
  private:
   enum class Way { Unknown, WebDav, IndexPage };
 
+  HttpListing list_somehow(const Url& directory, const RequestContext& context);
   HttpListing list_by_webdav(const Url& directory, const RequestContext& context);
   HttpListing list_by_page(const Url& directory, const RequestContext& context);
   HttpListing find_way(const Url& directory, const RequestContext& context);
 
   const std::shared_ptr<HttpClient> client_;
   std::atomic<Way> way_ = Way::Unknown;
+  std::atomic<IndexFormat> page_format_ = IndexFormat::None;
 };
 
 }  // namespace red

@@ -3,9 +3,11 @@
 #include <utility>
 
 #include "common/net/http_answer.h"
+#include "common/net/http_asker.h"
 #include "common/net/http_error.h"
 #include "common/net/http_file.h"
 #include "common/net/redirect.h"
+#include "common/protocols/http/http_examination.h"
 
 namespace red {
 namespace {
@@ -98,6 +100,12 @@ std::string HttpStore::location(const RemotePath& path) const {
   return paths_.file(path).to_display();
 }
 
+/// What other methods answer is not the content of the URL.
+std::optional<Asker> HttpStore::asker() const {
+  if (access_.method != "GET") return std::nullopt;
+  return asker_of(access_.client, access_.url);
+}
+
 void HttpStore::check(Purpose purpose, const RequestContext& context) {
   switch (purpose) {
     case Purpose::ReceiveFile:
@@ -112,6 +120,16 @@ void HttpStore::check(Purpose purpose, const RequestContext& context) {
     case Purpose::SendDir:
       return check_answers(paths_.directory({}), context);
   }
+}
+
+Examination HttpStore::examination() {
+  Examination examination = examine_http(access_, client_, [this](const RequestContext& context) {
+    return fetch_head(paths_.file({}), context);
+  });
+  examination.listing_format = [this] {
+    return std::string(lister_.is_webdav() ? "WebDAV" : name_of(lister_.page_format()));
+  };
+  return examination;
 }
 
 void HttpStore::check_file(const RequestContext& context) {

@@ -62,7 +62,7 @@ HttpUploader::HttpUploader(std::shared_ptr<HttpClient> client, const HttpAccess&
     : client_(std::move(client)),
       paths_(access.url),
       method_(access.method),
-      names_content_type_(!access.client.headers.find("Content-Type")) {}
+      content_type_(access.client.headers.find("Content-Type") ? "" : access.content_type) {}
 
 void HttpUploader::upload(const RemotePath& path, ByteSource& source, const LocalAttributes&,
                           const RequestContext& context) {
@@ -70,7 +70,7 @@ void HttpUploader::upload(const RemotePath& path, ByteSource& source, const Loca
   const std::string method = path.is_root() ? method_ : "PUT";
   const auto body = std::make_shared<WatchedSource>(source);
   HttpRequest request{.method = method, .url = url.to_string(), .body = body};
-  if (names_content_type_) request.headers.add("Content-Type", "application/octet-stream");
+  if (!content_type_.empty()) request.headers.add("Content-Type", content_type_);
   request.own_connection = source.size() >= kBulkFrom;
   try {
     const HttpResponseHead head = exchange_for_head(*client_, std::move(request), context);

@@ -37,8 +37,8 @@ class HttpUploader final : public Uploader {
   // set once
   const std::shared_ptr<HttpClient> client_;
   const HttpPaths paths_;
-  const std::string method_;       ///< for the root
-  const bool names_content_type_;  ///< the access data does not
+  const std::string method_;        ///< for the root
+  const std::string content_type_;  ///< empty if the access data names one
 
   mutable std::mutex mutex_;
   // guarded by mutex_

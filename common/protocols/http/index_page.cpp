@@ -57,4 +57,44 @@ std::vector<Entry> parse_index_page(std::string_view page, std::string_view cont
   return std::move(*entries);
 }
 
+IndexFormat index_format_of(std::string_view page, std::string_view content_type) {
+  const auto holds = [page](std::string_view words) { return page.find(words) != page.npos; };
+  if (page_type(page, content_type) == PageType::Json) {
+    if (holds("\"is_dir\"")) return IndexFormat::CaddyJson;
+    return holds("\"type\"") ? IndexFormat::NginxJson : IndexFormat::EmptyJson;
+  }
+  if (holds("<h1>Directory listing for ")) return IndexFormat::Python;
+  if (holds("</h1><hr><pre><a href=\"../\">../</a>")) return IndexFormat::NginxHtml;
+  if (holds("<div class=\"foot\">lighttpd")) return IndexFormat::Lighttpd;
+  if (holds("https://caddyserver.com")) return IndexFormat::CaddyHtml;
+  if (holds("<title>Index of ") && holds("Parent Directory")) return IndexFormat::Apache;
+  return IndexFormat::OtherHtml;
+}
+
+std::string_view name_of(IndexFormat format) noexcept {
+  switch (format) {
+    case IndexFormat::None:
+      return "no index page";
+    case IndexFormat::NginxHtml:
+      return "nginx index (HTML)";
+    case IndexFormat::NginxJson:
+      return "nginx index (JSON)";
+    case IndexFormat::Apache:
+      return "Apache index";
+    case IndexFormat::Lighttpd:
+      return "lighttpd index";
+    case IndexFormat::CaddyHtml:
+      return "Caddy index (HTML)";
+    case IndexFormat::CaddyJson:
+      return "Caddy index (JSON)";
+    case IndexFormat::Python:
+      return "index of Python's http.server";
+    case IndexFormat::EmptyJson:
+      return "index (JSON, empty)";
+    case IndexFormat::OtherHtml:
+      return "page with links, of no known server's index";
+  }
+  return {};
+}
+
 }  // namespace red

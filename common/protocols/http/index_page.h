@@ -20,4 +20,24 @@ namespace red {
 std::vector<Entry> parse_index_page(std::string_view page, std::string_view content_type,
                                     const Url& directory, std::size_t max_entries = 10'000'000);
 
+/// Who made an index page, as far as it shows.
+enum class IndexFormat {
+  None,
+  NginxHtml,
+  NginxJson,
+  Apache,
+  Lighttpd,
+  CaddyHtml,
+  CaddyJson,
+  Python,
+  EmptyJson,  ///< of nginx or Caddy
+  OtherHtml
+};
+
+/// Of a page that parse_index_page() takes.
+IndexFormat index_format_of(std::string_view page, std::string_view content_type);
+
+/// For people.
+std::string_view name_of(IndexFormat format) noexcept;
+
 }  // namespace red

@@ -15,7 +15,7 @@ namespace {
 // READDIRs under way for one directory: OpenSSH answers each with a hundred names, and the first
 // two bring a small directory and its end in one round trip.
 constexpr std::size_t kFirstReaddirs = 2;
-constexpr std::size_t kMaxReaddirs = 32;
+constexpr std::size_t kMaxReaddirs = 128;
 // No directory has more; a server that never comes to an end does.
 constexpr std::size_t kMaxNames = 20'000'000;
 

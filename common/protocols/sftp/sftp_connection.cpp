@@ -44,7 +44,7 @@ SftpConnection::SftpConnection(std::uint64_t id, const SftpAccess& access, SshLo
     : id_(id),
       access_(access),
       notes_(notes),
-      authority_(ssh_authority(access.host, access.port)),
+      authority_(authority_of(access.host, access.port)),
       wakeup_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       owner_(std::move(owner)),
       requests_(

@@ -14,11 +14,11 @@
 
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/net/tcp_connection.h"
 #include "common/protocols/sftp/sftp_access.h"
 #include "common/protocols/sftp/sftp_client.h"
 #include "common/protocols/sftp/sftp_requests.h"
 #include "common/protocols/sftp/ssh_connection.h"
-#include "common/protocols/sftp/ssh_socket.h"
 
 namespace red {
 
@@ -35,7 +35,8 @@ class SftpConnectionOwner {
 };
 
 /// One connection with the thread that logs in and serves it. Other threads leave mail.
-class SftpConnection final : public SshWaiter, public std::enable_shared_from_this<SftpConnection> {
+class SftpConnection final : public SocketWaiter,
+                             public std::enable_shared_from_this<SftpConnection> {
  public:
   /// `access` and `notes` must live as long as the owner.
   SftpConnection(std::uint64_t id, const SftpAccess& access, SshLoginNotes& notes,

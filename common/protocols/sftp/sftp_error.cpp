@@ -62,11 +62,6 @@ bool is_telling(std::string_view message) {
 
 }  // namespace
 
-std::string ssh_authority(std::string_view host, std::uint16_t port) {
-  const bool is_ipv6 = host.find(':') != std::string_view::npos;
-  return (is_ipv6 ? "[" + std::string(host) + "]" : std::string(host)) + ":" + std::to_string(port);
-}
-
 Error error_from_sftp_status(const SftpStatus& status, std::string_view what) {
   std::string message = std::string(what) + ": " + std::string(words_for(status.code));
   if (is_telling(status.message)) message += " (" + printable(status.message) + ")";

@@ -9,9 +9,6 @@
 
 namespace red {
 
-/// "host:port" for messages.
-std::string ssh_authority(std::string_view host, std::uint16_t port);
-
 /// What a request got instead of success; `what` is the request: "stat /data/x".
 Error error_from_sftp_status(const SftpStatus& status, std::string_view what);
 

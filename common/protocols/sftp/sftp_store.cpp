@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/logging.h"
+#include "common/protocols/sftp/sftp_examination.h"
 #include "common/protocols/sftp/sftp_file.h"
 #include "common/protocols/sftp/sftp_gather.h"
 
@@ -97,6 +98,18 @@ std::shared_ptr<RemoteFile> SftpStore::open(const RemotePath& path, const Versio
 
 // --- validation ---
 
+std::optional<Asker> SftpStore::asker() const {
+  Asker asker;
+  for (const std::string& part : {std::string("sftp"), access_.username, access_.host_key}) {
+    asker.name += std::to_string(part.size()) + ":" + part;
+  }
+  // Which key it is may decide what a server shows to one and the same user (sshd(8),
+  // AUTHORIZED_KEYS FILE FORMAT).
+  asker.secret = access_.private_key ? "key:" + *access_.private_key
+                                     : "password:" + access_.password.value_or("");
+  return asker;
+}
+
 void SftpStore::check(Purpose purpose, const RequestContext& context) {
   client_->connect(context);
   switch (purpose) {
@@ -112,6 +125,8 @@ void SftpStore::check(Purpose purpose, const RequestContext& context) {
       return check_target(EntryKind::Directory, context);
   }
 }
+
+Examination SftpStore::examination() { return examine_sftp(access_, *client_); }
 
 void SftpStore::check_readable_file(const RequestContext& context) {
   const auto entry = stat({}, context);

@@ -105,9 +105,9 @@ std::string seconds_text(milliseconds time) {
 
 }  // namespace
 
-SshConnection::SshConnection(const SftpAccess& access, SshLoginNotes& notes, SshWaiter& waiter)
+SshConnection::SshConnection(const SftpAccess& access, SshLoginNotes& notes, SocketWaiter& waiter)
     : access_(access),
-      authority_(ssh_authority(access.host, access.port)),
+      authority_(authority_of(access.host, access.port)),
       pin_(access.host_key),
       waiter_(waiter) {
   static std::once_flag once;
@@ -117,7 +117,9 @@ SshConnection::SshConnection(const SftpAccess& access, SshLoginNotes& notes, Ssh
   }
   try {
     connect(notes);
+    notes.stage = SshStage::Authentication;
     authenticate(notes);
+    notes.stage = SshStage::Session;
     open_channel();
   } catch (...) {
     end_session();
@@ -172,7 +174,9 @@ void SshConnection::connect(SshLoginNotes& notes) {
 /// False if the host key is another one than the access data says.
 bool SshConnection::connect_with(const std::vector<std::string>& methods, SshLoginNotes& notes) {
   end_session();
-  socket_ = connect_tcp(access_.host, access_.port, access_.connect_timeout, waiter_);
+  notes.stage = SshStage::Connecting;
+  connect_socket(notes);
+  notes.stage = SshStage::HostKey;
   start_session(methods);
   handshake();
   std::size_t length = 0;
@@ -185,12 +189,25 @@ bool SshConnection::connect_with(const std::vector<std::string>& methods, SshLog
     return false;
   }
   notes.host_key_type = key.type();
+  notes.host_key_fingerprint = key.fingerprint();
   if (pin_.is_any() && !notes.host_key_logged) {
     log(LogLevel::Info, "host key of " + authority_ + ", accepted without check: " + key.type() +
                             " " + key.fingerprint());
     notes.host_key_logged = true;
   }
   return true;
+}
+
+/// The time for a name and that for a connection are one.
+void SshConnection::connect_socket(SshLoginNotes& notes) {
+  const TimePoint start = steady_clock::now();
+  auto addresses = resolve_host(access_.host, access_.port, access_.connect_timeout, waiter_);
+  const TimePoint resolved = steady_clock::now();
+  TcpConnection connection =
+      connect_tcp(std::move(addresses), authority_, start, access_.connect_timeout, waiter_);
+  socket_ = std::move(connection.socket);
+  notes.peer = connection.peer.text();
+  notes.connect_time = steady_clock::now() - resolved;
 }
 
 void SshConnection::start_session(const std::vector<std::string>& methods) {
@@ -307,6 +324,7 @@ void SshConnection::handshake() {
 
 void SshConnection::authenticate(SshLoginNotes& notes) {
   std::string methods = notes.authentication.empty() ? offered_methods() : std::string();
+  if (!methods.empty()) notes.offered_methods = methods;
   if (libssh2_userauth_authenticated(session_) != 0) return;
   const auto may_try = [&](std::string_view method) {
     return notes.authentication.empty() ? holds_word(methods, method)

@@ -13,19 +13,29 @@
 #include <string_view>
 #include <vector>
 
+#include "common/net/tcp_connection.h"
 #include "common/protocols/sftp/sftp_access.h"
 #include "common/protocols/sftp/ssh_host_key.h"
 #include "common/protocols/sftp/ssh_key.h"
-#include "common/protocols/sftp/ssh_socket.h"
 
 namespace red {
 
-/// What one login learns for those after it. Not thread-safe: one login at a time.
+/// How far a login has come.
+enum class SshStage { Connecting, HostKey, Authentication, Session };
+
+/// What one login learns for those after it, and for whoever asks how it went. Not thread-safe: one
+/// login at a time.
 struct SshLoginNotes {
-  std::optional<SshKey> key;   ///< read once, because decrypting it takes a while
-  std::string host_key_type;   ///< of the key that matched the pin
-  std::string authentication;  ///< the method, and for a key its algorithm, that worked
+  std::optional<SshKey> key;         ///< read once, because decrypting it takes a while
+  std::string host_key_type;         ///< of the key that matched the pin
+  std::string host_key_fingerprint;  ///< of the same
+  std::string authentication;        ///< the method, and for a key its algorithm, that worked
+  std::string offered_methods;       ///< with commas between them; empty: not asked for
   bool host_key_logged = false;
+
+  SshStage stage = SshStage::Connecting;  ///< of the last login
+  std::string peer;                       ///< the address that it is connected to
+  Duration connect_time{};                ///< without that for the name
 };
 
 /// An authenticated SSH connection with the "sftp" subsystem at the other end of its one channel: a
@@ -33,7 +43,7 @@ struct SshLoginNotes {
 class SshConnection {
  public:
   /// Connects, checks the host key, authenticates and starts the subsystem. Throws Error.
-  SshConnection(const SftpAccess& access, SshLoginNotes& notes, SshWaiter& waiter);
+  SshConnection(const SftpAccess& access, SshLoginNotes& notes, SocketWaiter& waiter);
   ~SshConnection();
   SshConnection(const SshConnection&) = delete;
   SshConnection& operator=(const SshConnection&) = delete;
@@ -61,6 +71,7 @@ class SshConnection {
 
   void connect(SshLoginNotes& notes);
   bool connect_with(const std::vector<std::string>& host_key_methods, SshLoginNotes& notes);
+  void connect_socket(SshLoginNotes& notes);
   void start_session(const std::vector<std::string>& host_key_methods);
   void prefer(int method_type, const std::vector<std::string>& names, const std::string& what);
   std::vector<std::string> supported(int method_type) const;
@@ -96,7 +107,7 @@ class SshConnection {
   const SftpAccess& access_;
   const std::string authority_;
   const SshHostKeyPin pin_;
-  SshWaiter& waiter_;
+  SocketWaiter& waiter_;
 
   OwnedDescriptor socket_;
   LIBSSH2_SESSION* session_ = nullptr;

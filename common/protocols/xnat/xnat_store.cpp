@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "common/net/http_answer.h"
+#include "common/net/http_asker.h"
 #include "common/net/http_error.h"
 #include "common/protocols/xnat/packed_reads.h"
+#include "common/protocols/xnat/xnat_examination.h"
 #include "common/protocols/xnat/xnat_finder.h"
 #include "common/protocols/xnat/xnat_names.h"
 #include "common/protocols/xnat/xnat_queries.h"
@@ -200,6 +202,13 @@ std::string XnatStore::location(const RemotePath& path) const {
 
 // --- Validation, sending -------------------------------------------------------------------------
 
+std::optional<Asker> XnatStore::asker() const {
+  const XnatAccess& access = parts_->access;
+  HttpClientOptions options = access.client;
+  options.credentials = {HttpCredentials::Scheme::Basic, access.username, access.password};
+  return asker_of(options, access.base);
+}
+
 void XnatStore::check(Purpose purpose, const RequestContext& context) {
   switch (purpose) {
     case Purpose::ReceiveFile: {
@@ -217,6 +226,8 @@ void XnatStore::check(Purpose purpose, const RequestContext& context) {
       parts_->uploader.check(context);
   }
 }
+
+Examination XnatStore::examination() { return examine_xnat(parts_->access, parts_->queries); }
 
 Uploader* XnatStore::uploader() { return &parts_->uploader; }
 

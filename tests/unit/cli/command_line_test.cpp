@@ -21,6 +21,10 @@ std::string answer(const Arguments& arguments) {
   return std::holds_alternative<AnswerText>(result) ? std::get<AnswerText>(result) : "no text";
 }
 
+std::string help_of(std::string_view program) {
+  return std::get<AnswerText>(parse_command_line(program, {"--help"}));
+}
+
 std::string usage_error(const Arguments& arguments) {
   try {
     parse_command_line("red-connector-http", arguments);
@@ -58,6 +62,14 @@ TEST(CommandLine, TellsStatisticsForPeopleOrAsJson) {
   EXPECT_TRUE(parse({"stats", "/a/path", "--json"}).json);
   EXPECT_THROW(parse({"mounts", "--json"}), Error);
   EXPECT_THROW(parse({"stats"}), Error);
+}
+
+TEST(CommandLine, TakesADoctorWithAndWithoutAccessData) {
+  EXPECT_EQ(parse({"doctor"}).subcommand->action, Action::Examine);
+  EXPECT_TRUE(parse({"doctor"}).access_file.empty());
+  EXPECT_EQ(parse({"doctor", "a.json"}).access_file, "a.json");
+  EXPECT_THAT(usage_error({"doctor", "a.json", "b"}), ::testing::HasSubstr("\"b\""));
+  EXPECT_THAT(answer({"doctor", "--help"}), ::testing::HasSubstr("doctor [ACCESS]"));
 }
 
 TEST(CommandLine, TakesTheListingInEveryPlace) {
@@ -184,8 +196,31 @@ TEST(CommandLine, HelpOfEverySubcommandTeachesItsUse) {
   }
 }
 
+TEST(CommandLine, HelpShowsTheFunctionsThatTheConnectorHas) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> connectors{
+      {"red-connector-http-json",
+       {"cli-version", "receive-file", "receive-file-validate", "umount-dir", "send-file",
+        "send-file-validate", "mounts"}},
+      {"red-connector-http-archive",
+       {"cli-version", "receive-dir", "receive-dir-validate", "umount-dir", "mounts"}}};
+  for (const auto& [program, functions] : connectors) {
+    const std::string text = help_of(program);
+    for (const Subcommand& row : subcommands()) {
+      const bool is_shown = text.find("  " + std::string(row.name) + " ") != std::string::npos;
+      const bool is_there =
+          std::find(functions.begin(), functions.end(), row.name) != functions.end();
+      EXPECT_EQ(is_shown, is_there) << program << " " << row.name;
+    }
+    EXPECT_EQ(text.find("mount-dir access.json"), std::string::npos) << text;
+  }
+  EXPECT_THAT(help_of("red-connector-http-archive"), ::testing::HasSubstr("\"archiveFormat\""));
+  EXPECT_THAT(help_of("red-connector-http-json"),
+              ::testing::HasSubstr("red-connector-http-json send-file access.json result.json"));
+}
+
 TEST(CommandLine, HelpFitsIntoEightyColumns) {
-  std::vector<std::string> texts{answer({"--help"})};
+  std::vector<std::string> texts{answer({"--help"}), help_of("red-connector-http-json"),
+                                 help_of("red-connector-http-archive")};
   for (const Subcommand& row : subcommands())
     texts.push_back(answer({std::string(row.name), "-h"}));
   for (const std::string& text : texts) {

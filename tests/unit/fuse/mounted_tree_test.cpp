@@ -381,5 +381,106 @@ TEST_F(MountedTreeTest, ShutDownEndsWaitingReads) {
   EXPECT_TRUE(waiting.get());
 }
 
+class FilesAheadTest : public MountedTreeTest {
+ protected:
+  void make_files(std::size_t count, std::size_t bytes) {
+    for (std::size_t i = 0; i < count; ++i) {
+      store->set_file(path_of(i), std::string(bytes, static_cast<char>('a' + i % 26)));
+    }
+    many = lookup(kRootNode, "many").node;
+  }
+  static std::string path_of(std::size_t i) { return "many/f" + std::to_string(1000 + i); }
+  std::string read_file(std::size_t i) {
+    return content(lookup(many, "f" + std::to_string(1000 + i)).node);
+  }
+  std::set<std::string> read_paths() const {
+    std::set<std::string> paths;
+    for (const auto& read : store->reads()) paths.insert(read.path.text());
+    return paths;
+  }
+
+  NodeId many = 0;
+};
+
+TEST_F(FilesAheadTest, SmallFilesThatAreOpenedInOrderAreFetchedBeforeTheyAreAskedFor) {
+  make_files(100, 10);
+  for (std::size_t i = 0; i < 3; ++i) read_file(i);
+  store->wait_for_reads(3 + 8);
+  store->wait_until_idle();
+  EXPECT_EQ(store->reads().size(), 11U);
+  store->hold_reads();
+  for (std::size_t i = 3; i < 7; ++i) {
+    EXPECT_EQ(read_file(i), std::string(10, static_cast<char>('a' + i)));
+  }
+  store->release_reads();
+  for (std::size_t i = 7; i < 100; ++i) {
+    EXPECT_EQ(read_file(i), std::string(10, static_cast<char>('a' + i % 26)));
+  }
+  EXPECT_EQ(store->reads().size(), 100U);
+}
+
+TEST_F(FilesAheadTest, WhoeverReadsHereAndThereFetchesNothingElse) {
+  make_files(200, 10);
+  const std::set<std::size_t> some{0, 60, 20, 120, 180, 40, 100, 80, 160, 140};
+  for (const std::size_t i : {0, 60, 20, 120, 180, 40, 100, 80, 160, 140}) read_file(i);
+  store->wait_until_idle();
+  EXPECT_EQ(store->reads().size(), some.size());
+}
+
+TEST_F(FilesAheadTest, WhatIsFetchedIsCalledOffWhenTheReaderGoesElsewhere) {
+  make_files(200, 10);
+  read_file(0);
+  read_file(1);
+  store->hold_reads();
+  auto third = std::async(std::launch::async, [this] { return read_file(2); });
+  store->wait_for_reads(3 + 8);
+  auto elsewhere = std::async(std::launch::async, [this] { return read_file(150); });
+  store->wait_for_reads(3 + 8 + 1);
+  store->release_reads();
+  third.get();
+  EXPECT_EQ(elsewhere.get(), std::string(10, static_cast<char>('a' + 150 % 26)));
+  store->wait_until_idle();
+  // What was called off is not there: it is fetched by whoever asks for it after all.
+  EXPECT_EQ(read_file(5), std::string(10, 'f'));
+  EXPECT_EQ(store->reads().size(), 13U);
+}
+
+TEST_F(FilesAheadTest, LargeFilesAreLeftToTheirReaders) {
+  make_files(20, 5 << 20);
+  for (std::size_t i = 0; i < 4; ++i)
+    read(*open(lookup(many, "f100" + std::to_string(i)).node).file, {0, 10});
+  store->wait_until_idle();
+  EXPECT_EQ(read_paths().size(), 4U);
+}
+
+TEST_F(FilesAheadTest, WhatIsFetchedAndNotOpenedIsBounded) {
+  MountedTree::Options options;
+  options.cache_bytes = 8 << 20;
+  mount(options);
+  make_files(100, 1 << 20);
+  for (std::size_t i = 0; i < 3; ++i)
+    read(*open(lookup(many, "f100" + std::to_string(i)).node).file, {0, 10});
+  store->wait_until_idle();
+  EXPECT_GE(read_paths().size(), 3U + 2U);
+  EXPECT_LE(read_paths().size(), 3U + 4U);
+}
+
+TEST_F(FilesAheadTest, WithoutACacheNothingIsFetchedAhead) {
+  MountedTree::Options options;
+  options.keep_cache = false;
+  mount(options);
+  make_files(100, 10);
+  for (std::size_t i = 0; i < 10; ++i) read_file(i);
+  store->wait_until_idle();
+  EXPECT_EQ(read_paths().size(), 10U);
+}
+
+TEST_F(FilesAheadTest, AFileThatIsGoneWhenItIsFetchedDisturbsNobody) {
+  make_files(20, 10);
+  store->remove(path_of(4));
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(read_file(i).size(), 10U);
+  for (std::size_t i = 5; i < 20; ++i) EXPECT_EQ(read_file(i).size(), 10U);
+}
+
 }  // namespace
 }  // namespace red

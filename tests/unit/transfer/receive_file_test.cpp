@@ -26,6 +26,7 @@
 #include "tests/fakes/counting_progress.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_store.h"
+#include "tests/fakes/text_source.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/temporary_directory.h"
 #include "transfer/file_reception.h"
@@ -49,7 +50,7 @@ const Error kReset(ErrorKind::Network, "connection reset");
 
 class ReceiveFile : public ::testing::Test {
  protected:
-  void receive() { receive_file(store_, target(), progress_, {}); }
+  void receive() { receive_file(store_, target(), {}, progress_, {}); }
 
   Error failure() {
     try {
@@ -160,7 +161,7 @@ TEST_F(ReceiveFile, EndsWhenItIsStopped) {
     stop.request_stop();
   });
   try {
-    receive_file(store_, target(), progress_, stop.get_token());
+    receive_file(store_, target(), {}, progress_, stop.get_token());
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::Cancelled);
@@ -184,11 +185,81 @@ TEST_F(ReceiveFile, ReportsAFullDiskAtOnce) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   store_.set_file("", random_bytes(1'000'000));
   try {
-    receive_file(store_, "/dev/full", progress_, {});
+    receive_file(store_, "/dev/full", {}, progress_, {});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.error_number(), ENOSPC);
   }
+}
+
+const Error kUnwanted(ErrorKind::Integrity, "not wanted");
+
+/// Lets one content pass.
+ContentCheck wants(const std::string& content) {
+  return [content](ByteSource& source) {
+    std::string text(static_cast<std::size_t>(source.size()), '\0');
+    const auto bytes = std::as_writable_bytes(std::span(text));
+    for (std::size_t done = 0; done < bytes.size();) {
+      done += source.read_at(done, bytes.subspan(done));
+    }
+    if (text != content) throw Error(kUnwanted);
+  };
+}
+
+TEST_F(ReceiveFile, KeepsWhatPassesTheCheck) {
+  const std::string content = random_bytes(300'000);
+  store_.set_file("", content);
+  receive_file(store_, target(), wants(content), progress_, {});
+  EXPECT_EQ(read_file(target()), content);
+}
+
+TEST_F(ReceiveFile, LeavesTheOldFileWhenTheNewOneDoesNotPass) {
+  write_file(target(), "old");
+  store_.set_file("", "new");
+  try {
+    receive_file(store_, target(), wants("other"), progress_, {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Integrity);
+    EXPECT_EQ(error.message(), "receiving " + store_.location({}) + ": not wanted");
+  }
+  EXPECT_EQ(read_file(target()), "old");
+  EXPECT_EQ(names_in(directory_.path()).size(), 1U);
+}
+
+TEST_F(ReceiveFile, WritesIntoAPipeOnlyWhatPassesTheCheck) {
+  ASSERT_EQ(::mkfifo(target().c_str(), 0600), 0);
+  const std::string content = random_bytes(3'000'000);
+  store_.set_file("", content);
+  std::string received;
+  {
+    std::jthread reader([&] { received = read_file(target()); });
+    receive_file(store_, target(), wants(content), progress_, {});
+  }
+  EXPECT_TRUE(received == content);
+  {
+    std::jthread reader([&] { received = read_file(target()); });
+    EXPECT_THROW(receive_file(store_, target(), wants("other"), progress_, {}), Error);
+  }
+  EXPECT_EQ(received, "");
+}
+
+TEST_F(ReceiveFile, StopsDuringTheCheck) {
+  store_.set_file("", random_bytes(1000));
+  std::stop_source stop;
+  const ContentCheck endless = [&](ByteSource& source) {
+    std::byte byte{};
+    source.read_at(0, {&byte, 1});
+    stop.request_stop();
+    for (;;) source.read_at(0, {&byte, 1});
+  };
+  try {
+    receive_file(store_, target(), endless, progress_, stop.get_token());
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Cancelled);
+  }
+  EXPECT_TRUE(left_nothing());
 }
 
 TEST(ReceiveFileWithRetries, BeginsAgainWhereNothingProvesTheSameContent) {
@@ -205,7 +276,7 @@ TEST(ReceiveFileWithRetries, BeginsAgainWhereNothingProvesTheSameContent) {
     return answer;
   });
   const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
-  receive_file(*store, directory / "f", progress, {});
+  receive_file(*store, directory / "f", {}, progress, {});
   EXPECT_EQ(read_file(directory / "f"), content);
   EXPECT_EQ(progress.bytes, 100'000) << "what came twice counts once";
   EXPECT_EQ(progress.expected_bytes, 100'000U);
@@ -227,7 +298,7 @@ TEST(ReceiveFileWithRetries, DoesNotBeginAgainInAPipe) {
   });
   const auto store = with_retries(std::move(fake), {3, 8s, 10s, 2ms, 2ms}, timer);
   std::thread reader([&] { read_file(pipe); });
-  EXPECT_THROW(receive_file(*store, pipe, progress, {}), Error);
+  EXPECT_THROW(receive_file(*store, pipe, {}, progress, {}), Error);
   reader.join();
 }
 
@@ -247,10 +318,13 @@ class MemoryTarget final : public LocalTarget {
   void start_over() override { content_.clear(); }
   void start_writeback() override {}
   std::string digest(DigestAlgorithm) const override { return {}; }
+  std::unique_ptr<ByteSource> content() const override {
+    return std::make_unique<testing::TextSource>(content_);
+  }
   void set_attributes(const LocalAttributes&) override {}
   void commit() override {}
 
-  const std::string& content() const { return content_; }
+  const std::string& text() const { return content_; }
   std::uint64_t written() const { return written_; }
 
  private:
@@ -274,8 +348,9 @@ class SharedReception {
 
   void start() {
     reception_ = std::make_shared<FileReception>(
-        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, 16, progress_, clock_,
-        std::stop_token{}, FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
+        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, std::nullopt, 16,
+        progress_, clock_, std::stop_token{},
+        FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
     reception_->start();
     store_.wait_until_idle();
   }
@@ -300,7 +375,7 @@ class SharedReception {
 
   /// Every byte was written, and once.
   bool came_whole() const {
-    return !error() && target_->content() == content_ && target_->written() == content_.size() &&
+    return !error() && target_->text() == content_ && target_->written() == content_.size() &&
            progress_.bytes == static_cast<std::int64_t>(content_.size());
   }
 

@@ -62,7 +62,7 @@ class Sending : public ::testing::Test {
 
 class SendFile : public Sending {
  protected:
-  void send() { send_file(store_, source() / "f", progress_, {}); }
+  void send() { send_file(store_, source() / "f", {}, progress_, {}); }
 };
 
 TEST_F(SendFile, SendsTheFileAsTheRoot) {
@@ -84,7 +84,7 @@ TEST_F(SendFile, CountsBytesOnceThatWereSentTwice) {
                                   {3, std::chrono::seconds(8), std::chrono::seconds(10),
                                    std::chrono::milliseconds(2), std::chrono::milliseconds(2)},
                                   timer);
-  send_file(*store, source() / "f", progress_, {});
+  send_file(*store, source() / "f", {}, progress_, {});
   EXPECT_EQ(progress_.bytes, 200'000);
 }
 
@@ -96,6 +96,24 @@ TEST_F(SendFile, FailsBeforeItSendsWhenTheFileCannotBeRead) {
     EXPECT_EQ(error.kind(), ErrorKind::LocalIo);
     EXPECT_EQ(error.error_number(), ENOENT);
   }
+  expect_nothing_sent();
+}
+
+TEST_F(SendFile, SendsNothingThatDoesNotPassTheCheck) {
+  write_file(source() / "f", "abc");
+  std::uint64_t seen = 0;
+  const ContentCheck check = [&](ByteSource& content) {
+    seen = content.size();
+    throw Error(ErrorKind::Integrity, "not wanted");
+  };
+  try {
+    send_file(store_, source() / "f", check, progress_, {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Integrity);
+    EXPECT_EQ(error.message(), "sending " + (source() / "f").string() + ": not wanted");
+  }
+  EXPECT_EQ(seen, 3U);
   expect_nothing_sent();
 }
 
@@ -273,7 +291,7 @@ TEST_F(SendDir, ReportsAllThatDiffersFromTheListingBeforeItSends) {
   const Error error = failure(&listing);
   EXPECT_EQ(error.kind(), ErrorKind::Integrity);
   for (const char* part : {"a: its SHA-1 is ", "b: its size is 1 bytes, expected are 2",
-                           "/c: No such file", "d: is a directory"}) {
+                           "\n  c: No such file", "d: is a directory"}) {
     EXPECT_NE(error.message().find(part), std::string::npos) << error.message();
   }
   EXPECT_EQ(error.message().find("ok"), std::string::npos) << error.message();

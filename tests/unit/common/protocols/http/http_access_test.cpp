@@ -183,6 +183,54 @@ TEST(HttpAccess, RefusesHeadersThatChangeTheRequest) {
             "/headers/x-A: stands here more than once (case does not count)");
 }
 
+HttpAccess read_as(HttpContent content, std::string_view json) {
+  return read_http_access(parse_json(json, "access data a.json"), Purpose::SendFile, {}, content);
+}
+
+TEST(HttpAccess, SendsJsonAsJson) {
+  EXPECT_EQ(read_as(HttpContent::Any, R"({"url": "http://h/"})").content_type,
+            "application/octet-stream");
+  EXPECT_EQ(read_as(HttpContent::Json, R"({"url": "http://h/"})").content_type, "application/json");
+  for (const char* type : {"application/json", "Application/JSON ; charset=utf-8"}) {
+    EXPECT_NO_THROW(read_as(
+        HttpContent::Json,
+        R"({"url": "http://h/", "headers": {"content-type": ")" + std::string(type) + "\"}}"));
+  }
+  for (const char* type : {"text/plain", "application/jsonx", "application/ld+json", ""}) {
+    const std::string json =
+        R"({"url": "http://h/", "headers": {"Content-Type": ")" + std::string(type) + "\"}}";
+    try {
+      read_as(HttpContent::Json, json);
+      ADD_FAILURE() << type;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.message(),
+                "access data a.json is invalid: 1 problem\n"
+                "/headers: Content-Type can only be application/json here");
+    }
+    EXPECT_NO_THROW(read_as(HttpContent::Any, json));
+  }
+}
+
+TEST(HttpAccess, ArchivesHaveAFormat) {
+  for (const char* format : {"zip", "tar", "gztar", "bztar", "xztar"}) {
+    const std::string json =
+        R"({"url": "http://h/", "archiveFormat": ")" + std::string(format) + "\"}";
+    EXPECT_EQ(read_as(HttpContent::Archive, json).archive_format, format);
+  }
+  for (const auto& [json, problem] :
+       {std::pair(R"({"url": "http://h/"})", "/archiveFormat: missing"),
+        std::pair(R"({"url": "http://h/", "archiveFormat": "rar"})", "/archiveFormat: ")}) {
+    try {
+      read_as(HttpContent::Archive, json);
+      ADD_FAILURE() << json;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::InvalidAccess);
+      EXPECT_NE(error.message().find(problem), std::string::npos) << error.message();
+      EXPECT_NE(error.message().find("1 problem\n"), std::string::npos) << error.message();
+    }
+  }
+}
+
 TEST(HttpAccess, TakesAnAuthorizationHeaderOnlyInsteadOfAuth) {
   EXPECT_EQ(problem_of(R"("headers": {"Authorization": "Token x"})"), "no error");
   EXPECT_EQ(problem_of(R"("headers": {"authorization": "Token x"}, "auth": {"token": "t"})"),

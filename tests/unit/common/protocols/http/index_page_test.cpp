@@ -178,6 +178,28 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+TEST(IndexFormat, IsToldByThePage) {
+  const auto format_of = [](std::string_view page) {
+    return index_format_of(sample_page(page),
+                           page.ends_with("json") ? "application/json" : "text/html");
+  };
+  for (const char* page : {"nginx.html", "nginx_empty.html", "nginx_inexact.html"}) {
+    EXPECT_EQ(format_of(page), IndexFormat::NginxHtml) << page;
+  }
+  for (const char* page : {"apache_fancy.html", "apache_fancy_empty.html", "apache_full.html",
+                           "apache_plain.html", "apache_table.html"}) {
+    EXPECT_EQ(format_of(page), IndexFormat::Apache) << page;
+  }
+  EXPECT_EQ(format_of("nginx.json"), IndexFormat::NginxJson);
+  EXPECT_EQ(format_of("caddy.json"), IndexFormat::CaddyJson);
+  EXPECT_EQ(format_of("caddy_empty.json"), IndexFormat::EmptyJson);
+  EXPECT_EQ(format_of("caddy_empty.html"), IndexFormat::CaddyHtml);
+  EXPECT_EQ(format_of("lighttpd.html"), IndexFormat::Lighttpd);
+  EXPECT_EQ(format_of("lighttpd_empty.html"), IndexFormat::Lighttpd);
+  EXPECT_EQ(format_of("python.html"), IndexFormat::Python);
+  EXPECT_EQ(index_format_of("<a href=x>x</a>", "text/html"), IndexFormat::OtherHtml);
+}
+
 TEST(IndexPage, OfAnEmptyDirectoryIsAnEmptyList) {
   const Url directory = Url::parse("http://127.0.0.1/tree/empty/");
   for (const char* page : {"nginx_empty.html", "nginx_empty.json", "lighttpd_empty.html",
