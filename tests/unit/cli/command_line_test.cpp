@@ -53,6 +53,17 @@ TEST(CommandLine, TakesEverySubcommandOfTheSpecification) {
   EXPECT_EQ(parse({"mounts"}).subcommand->action, Action::PrintMounts);
 }
 
+TEST(CommandLine, TellsStatisticsForPeopleOrAsJson) {
+  const Invocation plain = parse({"stats", "/a/path"});
+  EXPECT_EQ(plain.subcommand->action, Action::PrintStats);
+  EXPECT_EQ(plain.local_path, "/a/path");
+  EXPECT_FALSE(plain.json);
+  EXPECT_TRUE(parse({"stats", "--json", "/a/path"}).json);
+  EXPECT_TRUE(parse({"stats", "/a/path", "--json"}).json);
+  EXPECT_THROW(parse({"mounts", "--json"}), Error);
+  EXPECT_THROW(parse({"stats"}), Error);
+}
+
 TEST(CommandLine, TakesADoctorWithAndWithoutAccessData) {
   EXPECT_EQ(parse({"doctor"}).subcommand->action, Action::Examine);
   EXPECT_TRUE(parse({"doctor"}).access_file.empty());

@@ -322,6 +322,7 @@ TEST_F(ContentCheckTest, LetsGoOfMemoryWhenItsReadersHaveGone) {
   const std::string content = random_text(4 * kMiB);
   open(content, sha1_of(content), kNeverFirst);
   read({64 * kKiB, kMiB});  // not the first block: held for the hash
+  store.wait_until_idle();  // the store's thread has let go of it
   file->drop({0, 4 * kMiB});
   EXPECT_GT(cache.bytes_in_use(), 0U);
   check->let_go();
