@@ -20,7 +20,8 @@ enum class Action {
   Unmount,
   PrintMounts,
   PrintStats,
-  Examine
+  Examine,
+  PrintSchema
 };
 
 /// One subcommand of the specification, or ours.
@@ -35,13 +36,17 @@ struct Subcommand {
   std::string_view help;     ///< a paragraph and examples
 };
 
+/// What `schema` takes beside the names of subcommands: the site file.
+inline constexpr std::string_view kSiteSchema = "site";
+
 /// All subcommands in the order in which help shows them.
 std::span<const Subcommand> subcommands();
 
 /// What the command line asks for.
 struct Invocation {
   const Subcommand* subcommand = nullptr;
-  std::filesystem::path access_file;  ///< empty: none
+  const Subcommand* described = nullptr;  ///< by `schema`; null: the site file
+  std::filesystem::path access_file;      ///< empty: none
   std::filesystem::path local_path;
   std::optional<std::filesystem::path> listing_file;
   std::optional<std::filesystem::path> log_file;  ///< absolute

@@ -18,6 +18,7 @@
 #include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
 #include "common/json/json_document.h"
+#include "common/json/json_schema.h"
 #include "common/json/text_file.h"
 #include "common/logging.h"
 #include "common/remote/counting_store.h"
@@ -44,6 +45,16 @@ void print(const std::string& text) {
   if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
     throw Error::local_io(errno, "cannot write to the standard output");
   }
+}
+
+void print_schema(const Subcommand* described, std::string_view connector) {
+  if (!described) {
+    const std::string file(kSiteFile);
+    return print(json_schema(file, {{file, site_form()}}).to_indented_text() + "\n");
+  }
+  const std::string title =
+      "Access data of " + std::string(connector) + " " + std::string(described->name);
+  print(access_schema(connector, described->purpose, title).to_indented_text() + "\n");
 }
 
 Remote read_access(const Invocation& invocation, std::string_view connector) {
@@ -263,6 +274,8 @@ void run(const Invocation& invocation, std::string_view connector) {
       return print_stats(invocation);
     case Action::Examine:
       return examine(invocation, connector);
+    case Action::PrintSchema:
+      return print_schema(invocation.described, connector);
   }
 }
 

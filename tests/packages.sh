@@ -17,9 +17,9 @@ package=(binutils dpkg-dev file)
 run=(ca-certificates fuse3)
 # To test: libraries, and the servers that the tests start themselves.
 test=(
-  googletest libgmock-dev libgtest-dev libmd-dev librapidcheck-dev
+  googletest libgmock-dev libgtest-dev libmd-dev librapidcheck-dev libvalijson-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
-  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
+  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-jsonschema python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps
 )
 # To compare with (tests/bench/bench.py): peers, which it leaves out where they are missing.

@@ -219,19 +219,23 @@ UniqueFd CacheDirectory::open_directory(const std::string& name) const {
 
 UniqueFd CacheDirectory::open_file(const std::string& path) const {
   constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-  UniqueFd file(::openat(fd(), path.c_str(), kFlags));
+  const auto open_or_make = [&] {
+    return UniqueFd(::openat(fd(), path.c_str(), kFlags | O_CREAT, kPrivateFile));
+  };
+  const bool is_shared = shared_bits_ != 0;
+  UniqueFd file = is_shared ? UniqueFd(::openat(fd(), path.c_str(), kFlags)) : open_or_make();
   if (file || errno != ENOENT) {
     if (!file) throw Error::local_io(errno, "cannot open a file of the cache");
     return file;
   }
-  file = UniqueFd(::openat(fd(), path.c_str(), kFlags | O_CREAT, kPrivateFile));
-  if (!file && errno == ENOENT && path.find('/') != std::string::npos) {
-    open_directory(path.substr(0, path.find('/')));
-    file = UniqueFd(::openat(fd(), path.c_str(), kFlags | O_CREAT, kPrivateFile));
+  if (is_shared) file = open_or_make();
+  if (const auto slash = path.find('/'); !file && slash != std::string::npos) {
+    open_directory(path.substr(0, slash));
+    file = open_or_make();
   }
   if (!file) throw Error::local_io(errno, "cannot make a file of the cache");
   // Only its maker may; whoever came second finds it done.
-  if (shared_bits_ != 0) ::fchmod(file.get(), kPrivateFile | shared_bits_);
+  if (is_shared) ::fchmod(file.get(), kPrivateFile | shared_bits_);
   return file;
 }
 

@@ -28,7 +28,7 @@ DiskCache::~DiskCache() {
   stop();
   writer_.reset();
   health_->attempt([this] {
-    if (quota_.settle() != DiskQuota::State::Fine) quota_.evict();
+    if (quota_.settle() != DiskQuota::State::Fine || is_eviction_due_) quota_.evict();
   });
 }
 
@@ -62,10 +62,10 @@ void DiskCache::written(std::uint64_t bytes) {
   if (state == DiskQuota::State::NoDiskSpace) {
     health_->pause_writing("little space is left on its file system");
   }
-  if (is_evicting_.exchange(true)) return;
+  if (is_eviction_due_.exchange(true)) return;
   workers_.submit(Priority::Background, [this] {
     health_->attempt([this] { quota_.evict(); });
-    is_evicting_ = false;
+    is_eviction_due_ = false;
   });
 }
 

@@ -63,7 +63,7 @@ class DiskCache : public std::enable_shared_from_this<DiskCache> {
   const std::shared_ptr<const CacheDirectory> directory_;
   const std::shared_ptr<DiskHealth> health_;
   DiskQuota quota_;
-  std::atomic<bool> is_evicting_{false};
+  std::atomic<bool> is_eviction_due_{false};
 
   std::mutex mutex_;
   /// By their file names; guarded by mutex_.

@@ -31,7 +31,6 @@ class DiskCachedFile::VersionProbe final : public ReadSink {
 
   bool begin(const ReadAnswer& answer) override {
     file_->answered(answer);
-    if (!answer.is_range) file_->serves_no_ranges();
     has_begun_ = true;
     return answer.is_range;
   }
@@ -62,7 +61,6 @@ DiskCachedFile::Place DiskCachedFile::place() {
   const Version version = remote_->version();
   {
     const std::lock_guard lock(mutex_);
-    if (is_not_kept_) return {};
     if (content_) return {Standing::Kept, content_};
     const bool is_vague = !version.size || !version.is_validator() ||
                           (view_->is_told_etags() && version.etag.empty());
@@ -98,11 +96,6 @@ void DiskCachedFile::answered(const ReadAnswer& answer) {
   const std::lock_guard lock(mutex_);
   answer_ = answer;
   is_told_ = false;
-}
-
-void DiskCachedFile::serves_no_ranges() {
-  const std::lock_guard lock(mutex_);
-  is_not_kept_ = true;
 }
 
 ReadAnswer DiskCachedFile::answer_from_cache() {

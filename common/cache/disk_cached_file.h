@@ -66,9 +66,8 @@ class DiskCachedFile final : public RemoteFile,
   /// Asks the server for the version, once for all reads that need it; then they go on.
   void ask_version(const std::shared_ptr<DiskCachedRead>& read, const RequestContext& context);
 
-  /// An answer of the server has come. False: it does not serve ranges, and nothing is kept.
+  /// An answer of the server has come.
   void answered(const ReadAnswer& answer);
-  void serves_no_ranges();
   /// What an answer from the cache tells; the first after one of the server counts as that.
   ReadAnswer answer_from_cache();
   void answer_is_told();
@@ -85,7 +84,6 @@ class DiskCachedFile final : public RemoteFile,
   std::mutex mutex_;
   // guarded by mutex_
   std::shared_ptr<ContentHandle> content_;
-  bool is_not_kept_ = false;
   std::optional<ReadAnswer> answer_;                      ///< the server's last
   bool is_told_ = true;                                   ///< to a reader
   std::vector<std::shared_ptr<DiskCachedRead>> waiting_;  ///< for the version

@@ -20,6 +20,8 @@ constexpr std::uint64_t kWorthCallingOff = 1024 * 1024;
 constexpr std::uint64_t kMostUnclaimed = 4 * 1024 * 1024;
 // After so long a wait for another process is thought over.
 constexpr std::chrono::milliseconds kThinkAgain{100};
+// A disk that is slower than that is not waited for.
+constexpr int kMostWaits = 10;
 
 std::span<std::byte> load_buffer() {
   thread_local std::vector<std::byte> buffer(kLoadBytes);
@@ -46,11 +48,11 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
 
   bool begin(const ReadAnswer& told) override {
     read_->file_->answered(told);
+    can_go_on_later_ = told.ranges_supported;
     if (is_range_asked_ && !told.is_range) {
-      // What comes is the whole file: the reader's business alone.
-      read_->file_->serves_no_ranges();
-      keep_nothing();
+      // The server serves no ranges: what comes is the whole file, and the reader's business.
       is_readers_ = true;
+      if (handle_) end_ = handle_->size();
     }
     if (!is_range_asked_ && !handle_ && !is_readers_ && look_for_content()) return false;
     if (read_->has_begun_ && told.offset == read_->next_) return true;
@@ -148,18 +150,19 @@ class DiskCachedRead::Fetch final : public ReadSink, public std::enable_shared_f
       next.end = next.first + content->claim(next);
       if (next.first < next.end) next_claim_ = std::make_shared<HeldClaim>(content, next);
     });
-    if (!next_claim_) stop_at_ = held.end * kBlockSize;
+    if (!next_claim_ && can_go_on_later_ && !is_readers_) stop_at_ = held.end * kBlockSize;
   }
 
   const std::shared_ptr<DiskCachedRead> read_;
-  const std::uint64_t end_;                ///< of what was asked for
+  std::uint64_t end_;                      ///< of what comes
   std::shared_ptr<ContentHandle> handle_;  ///< null: nothing is kept
   std::shared_ptr<const HeldClaim> claim_;
   std::shared_ptr<const HeldClaim> next_claim_;
   bool is_range_asked_ = false;
-  bool is_readers_ = false;  ///< what comes goes beyond what was asked for
+  bool is_readers_ = false;  ///< what comes is not what was asked for
   bool has_looked_ = false;
   bool is_on_disk_ = false;
+  bool can_go_on_later_ = false;         ///< by asking for the rest
   std::uint64_t stop_at_ = kUnknownEnd;  ///< where the reader goes on otherwise
   bool has_stopped_ = false;
   DiskWriter::Buffer block_;  ///< the one being filled, if there is room for it
@@ -261,7 +264,7 @@ bool DiskCachedRead::deliver(std::span<const std::byte> blocks) {
 void DiskCachedRead::fetch_or_wait(const std::shared_ptr<ContentHandle>& handle,
                                    DiskContent& content) {
   BlockRun run{next_block(), (end_ + kBlockSize - 1) / kBlockSize};
-  const bool may_wait = context_.priority == Priority::Background;
+  const bool may_wait = context_.priority == Priority::Background && waits_for_writer_ < kMostWaits;
   if (may_wait && cache().writer().is_busy()) return wait_for_writer();
   run.end = run.first + std::max<std::uint64_t>(content.count_missing(run), 1);
   const std::uint64_t claimed = cache().is_writable() ? content.claim(run) : 0;
@@ -306,6 +309,7 @@ void DiskCachedRead::wait_for_block(const std::shared_ptr<DiskContent>& content)
 
 /// Only what is read ahead waits for room in the writer's queue.
 void DiskCachedRead::wait_for_writer() {
+  ++waits_for_writer_;
   const TimePoint think_again = std::chrono::steady_clock::now() + kThinkAgain;
   const auto is_over = [file = file_, think_again, stop = context_.stop] {
     return stop.stop_requested() || !file->cache().writer().is_busy() ||

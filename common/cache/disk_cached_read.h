@@ -59,6 +59,7 @@ class DiskCachedRead : public std::enable_shared_from_this<DiskCachedRead> {
   std::uint64_t end_;
   bool has_begun_ = false;
   bool is_read_ahead_ = false;  ///< the kernel has been told what comes
+  int waits_for_writer_ = 0;
   std::optional<TimePoint> give_up_waiting_;
   std::atomic<bool> is_finished_{false};
 };

@@ -107,8 +107,7 @@ void CurlHandle::set_ca_store(const CaStore& store) {
 void CurlHandle::set_proxy() {
   if (options_.proxy.empty()) return;  // libcurl asks the environment
   set(CURLOPT_PROXY, options_.proxy.c_str());
-  // What the access data says goes before the environment's no_proxy.
-  set(CURLOPT_NOPROXY, "");
+  if (!options_.proxy_has_exceptions) set(CURLOPT_NOPROXY, "");
 }
 
 void CurlHandle::prepare(const CurlLeg& leg) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/integration/engine_fixture.h"
+#include "tests/integration/failing_steps.h"
 #include "tests/integration/packages.h"
 #include "tests/support/container_engine.h"
 #include "tests/support/file_tree.h"
@@ -45,9 +46,9 @@ class ContainerTest : public ::testing::Test {
                               const std::vector<std::string>& start = {}) {
     experiment["watched"] = {"/", "/run", "/tmp", "/dev/shm"};
     write_file(directory_ / "work/experiment.json", experiment.dump());
-    options.insert(options.end(), {"-v", (directory_ / "work").string() + ":/work:ro"});
+    options.insert(options.end(), {"-v", (directory_ / "work").string() + ":/files:ro"});
     std::vector<std::string> command = start;
-    command.insert(command.end(), {"/work/driver", "/work/experiment.json"});
+    command.insert(command.end(), {"/files/driver", "/files/experiment.json"});
     return read_report(engine_.run(image, options, command));
   }
 
@@ -89,6 +90,17 @@ TEST_F(ContainerBundleTest, RunsAnExperimentInImagesWithAnyCLibraryOrNone) {
   }
 }
 
+TEST_F(ContainerBundleTest, LeavesNothingInAContainerWhateverFails) {
+  const ExperimentServers servers;
+  const auto run = [this](const Json& experiment) {
+    return run_experiment("debian:bookworm", experiment, with_bundle());
+  };
+  expect_failures(servers, "/experiment", failing_validations(), run);
+  expect_failures(servers, "/experiment", failing_receives(), run);
+  expect_failures(servers, "/experiment", failing_commands(), run);
+  expect_failures(servers, "/experiment", failing_sends(servers), run);
+}
+
 TEST_F(ContainerBundleTest, BringsItsOwnCertificatesWhereTheImageHasNone) {
   const NginxServer server({.tls = true});
   write_file(server.root() / "file", "content");
@@ -97,15 +109,15 @@ TEST_F(ContainerBundleTest, BringsItsOwnCertificatesWhereTheImageHasNone) {
   const auto receive = [&](std::vector<std::string> options) {
     const auto more = with_bundle();
     options.insert(options.end(), more.begin(), more.end());
-    options.insert(options.end(), {"-v", (directory_ / "work").string() + ":/work:ro"});
+    options.insert(options.end(), {"-v", (directory_ / "work").string() + ":/files:ro"});
     return engine_.run(ContainerEngine::kBusybox, options,
-                       {"red-connector-http", "receive-file", "/work/access.json", "/file"});
+                       {"red-connector-http", "receive-file", "/files/access.json", "/file"});
   };
   const Outcome unknown = receive({});
   EXPECT_EQ(unknown.exit_code, exit_code::kTls);
   // Not that there are no certificates.
   EXPECT_THAT(unknown.errors, HasSubstr("self-signed certificate"));
-  EXPECT_EQ(receive({"-e", "SSL_CERT_FILE=/work/authority.pem"}).exit_code, 0);
+  EXPECT_EQ(receive({"-e", "SSL_CERT_FILE=/files/authority.pem"}).exit_code, 0);
 }
 
 TEST_F(ContainerBundleTest, IgnoresWhatIsMadeForTheImagesOwnLibraries) {
@@ -122,11 +134,11 @@ TEST_F(ContainerBundleTest, IgnoresWhatIsMadeForTheImagesOwnLibraries) {
     const std::string work = directory_ / "work";
     options.insert(
         options.end(),
-        {"-v", work + ":/work:ro", "-v", work + "/nsswitch.conf:/etc/nsswitch.conf:ro", "-e",
+        {"-v", work + ":/files:ro", "-v", work + "/nsswitch.conf:/etc/nsswitch.conf:ro", "-e",
          "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libc.so.6", "-e",
-         "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu", "-e", "OPENSSL_CONF=/work/openssl.cnf"});
+         "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu", "-e", "OPENSSL_CONF=/files/openssl.cnf"});
     const Outcome outcome = engine_.run(
-        image, options, {"red-connector-http", "receive-file", "/work/access.json", "/file"});
+        image, options, {"red-connector-http", "receive-file", "/files/access.json", "/file"});
     EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
     EXPECT_THAT(outcome.errors, IsEmpty());
   }
@@ -162,12 +174,12 @@ TEST_F(ContainerTest, TheDebianPackageInstallsRunsAndGoesWithoutATrace) {
       {"/bin/sh", "-ec",
        "{ apt-get -qq update\n"
        "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "
-       "/work/red-connectors.deb\n"
+       "/files/red-connectors.deb\n"
        "dpkg --listfiles red-connectors | grep -q /man1/red-connector-ssh.1.gz\n"
        "} > /log 2>&1 || { cat /log; exit 1; }\n"
        "\"$@\"\n"
        "dpkg --purge red-connectors > /log 2>&1\n"
-       "find / /run -xdev -name '*red-connector*' -not -path '/work/*' -not -path '/var/lib/apt/*'"
+       "find / /run -xdev -name '*red-connector*' -not -path '/files/*' -not -path '/var/lib/apt/*'"
        " >&2\n",
        "sh"});
   EXPECT_THAT(report, SucceededAndLeftNothing());

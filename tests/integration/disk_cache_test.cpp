@@ -15,6 +15,7 @@
 #include "tests/integration/mount_fixture.h"
 #include "tests/servers/nginx_server.h"
 #include "tests/servers/openssh_server.h"
+#include "tests/servers/relay.h"
 #include "tests/servers/ssh_access.h"
 #include "tests/support/file_descriptor.h"
 #include "tests/support/file_tree.h"
@@ -156,6 +157,23 @@ TEST_F(DiskCacheTest, AMountAfterAnotherFetchesNothing) {
   const std::size_t asked = bytes_asked(server);
   expect_all_read({mount_one(access)}, tree);
   EXPECT_LE(bytes_asked(server) - asked, tree.size()) << "a byte of each file asks for its version";
+}
+
+TEST_F(SshDiskCacheTest, ManyMountsAtOnceFetchEachByteOnce) {
+  const OpenSshServer server;
+  const FileTree tree = data_set();
+  write_tree(server.root(), tree);
+  make_old(server.root());
+  server.own_root();
+  const Relay relay(server.port());
+  Json access = access_to(server, "dirPath", server.path_of(""));
+  access["port"] = relay.port();
+  access["connections"] = 1;
+  const auto mounts = mount_many(access, 6);
+  const std::uint64_t before = relay.bytes_to_client();
+  expect_all_read(mounts, tree);
+  // Packets, listings and the versions of open files are in it.
+  EXPECT_LE(relay.bytes_to_client() - before, bytes_of(tree) * 108 / 100);
 }
 
 TEST_F(SshDiskCacheTest, AMountAfterAnotherNeedsNothingButNames) {

@@ -119,7 +119,9 @@ ExperimentServers::ExperimentServers() {
   fs::create_directories(web.root() / "results");
   web.open_root();
   write_tree(ssh.root() / "home", home());
+  write_file(ssh.root() / "home/file", "");
   ssh.own_root();
+  fs::create_directory(ssh.root() / "home/of root");
   xnat.add_file(kXnatResource, "scan", scan());
   xnat.add(kXnatResults);
 }

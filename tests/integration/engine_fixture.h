@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,6 +38,8 @@ class ExperimentServers {
   void expect_whole_results() const;
 
   NginxServer web{{.dav = true}};
+  NginxServer read_only;
+  /// Below home/ there are an empty `file`, and `of root`, where the account may not write.
   OpenSshServer ssh;
   XnatServer xnat;
 

@@ -7,12 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <functional>
 #include <future>
 #include <string>
 #include <vector>
 
 #include "tests/integration/engine_fixture.h"
+#include "tests/integration/failing_steps.h"
 #include "tests/servers/nginx_server.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/waiting.h"
@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Servers = ExperimentServers;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -149,134 +148,24 @@ TEST_F(EngineTest, TheDriverSeesWhatIsLeft) {
 
 // --- Each step made to fail ----------------------------------------------------------------------
 
-/// A part of the experiment and what is wrong with it.
-struct FailingStep {
-  std::string failure;  ///< what the report says
-  std::vector<int> inputs;
-  std::vector<int> outputs;
-  std::function<void(Json& inputs, Json& outputs)> spoil;
-};
-
 class EngineFailureTest : public EngineTest {
  protected:
   void expect_failures(const std::vector<FailingStep>& steps) {
-    for (const FailingStep& step : steps) {
-      SCOPED_TRACE(step.failure);
-      Json experiment = part(step.inputs, step.outputs);
-      step.spoil(experiment["inputs"], experiment["outputs"]);
-      const EngineReport report = run_experiment(experiment);
-      EXPECT_THAT(report, FailedAndLeftNothing(step.failure));
-      servers_.expect_whole_results();
-      expect_no_temporary_file(report);
-    }
-  }
-
-  /// Names that the experiment never has when all goes well.
-  static void expect_no_temporary_file(const EngineReport& report) {
-    const auto known = Servers::local_files();
-    for (const std::string name : report.report.at("files")) EXPECT_THAT(known, Contains(name));
+    testing::expect_failures(servers_, directory_ / "experiment", steps,
+                             [this](const Json& experiment) { return run_experiment(experiment); });
   }
 };
 
 TEST_F(EngineFailureTest, NothingIsLeftWhenAValidationFails) {
-  expect_failures({
-      {"not in PATH",
-       {Servers::kWebMount},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["connector"] = "red-connector-none"; }},
-      {"red-connector-http mount-dir-validate: exit code 9",
-       {Servers::kWebMount},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["access"]["url"] = "http://127.0.0.1:1/study/"; }},
-      {"red-connector-ssh receive-file-validate: exit code 4",
-       {Servers::kWebMount, Servers::kSshFile},
-       {},
-       [](Json& inputs, Json&) {
-         inputs[1]["access"]["auth"] = {{"username", "tester"}, {"password", "wrong"}};
-       }},
-      {"red-connector-xnat-http receive-file-validate: exit code 6",
-       {Servers::kXnatFile},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["access"]["file"] = "missing"; }},
-      {"red-connector-http receive-dir-validate: exit code 3",
-       {Servers::kWebCopy},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["listing"][0]["basename"] = "../outside"; }},
-      {"red-connector-http mount-dir-validate: exit code 3",
-       {Servers::kWebMount},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["access"]["unknown"] = 1; }},
-      {"red-connector-xnat-http send-file-validate: exit code 7",
-       {Servers::kWebMount},
-       {Servers::kXnatResult},
-       [](Json&, Json& outputs) {
-         outputs[0]["access"].update({{"resource", "R"}, {"file", "scan"}});
-       }},
-  });
+  expect_failures(failing_validations());
 }
 
-TEST_F(EngineFailureTest, NothingIsLeftWhenReceivingFails) {
-  expect_failures({
-      // The engine's own checks, after the connector was content.
-      {"has another size",
-       {Servers::kWebMount},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["listing"][0]["size"] = 1; }},
-      {"is no file",
-       {Servers::kSshMount},
-       {},
-       [](Json& inputs, Json&) { inputs[0]["listing"][0]["basename"] = "missing"; }},
-      {"has another checksum",
-       {Servers::kWebMount, Servers::kXnatFile},
-       {},
-       [](Json& inputs, Json&) { inputs[1]["checksum"] = "sha1$" + std::string(40, '0'); }},
-      {"red-connector-http receive-dir: exit code 16",
-       {Servers::kWebMount, Servers::kWebCopy},
-       {},
-       [](Json& inputs, Json&) {
-         inputs[1]["listing"][0]["checksum"] = "sha1$" + std::string(40, '0');
-       }},
-      {"red-connector-http mount-dir: exit code 18",
-       {Servers::kWebMount, Servers::kWebMount},
-       {},
-       [](Json&, Json&) { /* two mounts in one place */ }},
-  });
-}
+TEST_F(EngineFailureTest, NothingIsLeftWhenReceivingFails) { expect_failures(failing_receives()); }
 
-TEST_F(EngineFailureTest, NothingIsLeftWhenTheCommandFails) {
-  Json experiment = part({Servers::kWebMount, Servers::kSshMount}, {Servers::kWebResult});
-  experiment["command"] = {"sh", "-c", "read line < inputs/study/brain.img; exit 5"};
-  EXPECT_THAT(run_experiment(experiment), FailedAndLeftNothing("command: exit code 5"));
-  experiment["command"] = {"sh", "-c", "true"};
-  EXPECT_THAT(run_experiment(experiment), FailedAndLeftNothing("is missing"));
-  servers_.expect_whole_results();
-}
+TEST_F(EngineFailureTest, NothingIsLeftWhenTheCommandFails) { expect_failures(failing_commands()); }
 
 TEST_F(EngineFailureTest, NothingIsLeftWhenSendingFails) {
-  write_file(servers_.ssh.root() / "home/file", "");
-  fs::create_directory(servers_.ssh.root() / "home/of root");
-  const auto to = [this](const char* name) { return servers_.ssh.path_of(name); };
-  const NginxServer read_only;
-  expect_failures({
-      {"red-connector-ssh send-file",
-       {Servers::kWebMount},
-       {Servers::kSshResult, Servers::kWebResult},
-       [&](Json&, Json& outputs) {
-         outputs[0]["access"]["filePath"] = to("home/of root/result.bin");
-       }},
-      {"red-connector-ssh send-dir",
-       {Servers::kWebMount},
-       {Servers::kSshTree},
-       [&](Json&, Json& outputs) { outputs[0]["access"]["dirPath"] = to("home/file"); }},
-      {"red-connector-http send-file",
-       {Servers::kWebMount},
-       {Servers::kWebTree, Servers::kWebResult},
-       [&](Json&, Json& outputs) { outputs[1]["access"]["url"] = read_only.url("/result.bin"); }},
-      {"red-connector-http send-dir: exit code 16",
-       {Servers::kWebMount},
-       {Servers::kWebTree},
-       [](Json&, Json& outputs) { outputs[0]["listing"][0]["size"] = 1; }},
-  });
+  expect_failures(failing_sends(servers_));
 }
 
 TEST_F(EngineFailureTest, NothingIsLeftWhenTheServerGoesDuringTheCommand) {

@@ -64,14 +64,13 @@ void ContainerEngine::try_it() {
     return;
   }
   write_busybox(directory.path());
-  Outcome outcome = build(kBusybox, directory / "Dockerfile", directory.path());
-  if (outcome.exit_code == 0) outcome = run(kBusybox, {}, {"true"});
-  if (outcome.exit_code != 0) {
-    // A command of its own kind may say it itself, and no other time then.
-    network_.clear();
-    outcome = run(kBusybox, {}, {"true"});
-  }
-  if (outcome.exit_code != 0) why_not_ = command_ + " runs no container: " + outcome.errors;
+  const Outcome built = build(kBusybox, directory / "Dockerfile", directory.path());
+  const Outcome ran = built.exit_code == 0 ? run(kBusybox, {}, {"true"}) : built;
+  if (ran.exit_code == 0) return;
+  // A command of its own kind may choose the network itself, and refuse a second choice.
+  network_.clear();
+  if (run(kBusybox, {}, {"true"}).exit_code == 0) return;
+  why_not_ = command_ + " runs no container: " + ran.errors;
 }
 
 Outcome ContainerEngine::build(const std::string& image, const fs::path& dockerfile,
