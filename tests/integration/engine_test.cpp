@@ -131,7 +131,10 @@ TEST_F(EngineTest, ObeysTheSiteFileAndTheEnvironment) {
       "mkdir /run/cache\nexport RED_CONNECTOR_CACHE_DIR=/run/cache\n";
   const EngineReport report = run_experiment(experiment);
   EXPECT_EQ(report.report.at("state"), "succeeded") << report.text;
-  EXPECT_THAT(report.report.at("left"), IsEmpty());
+  // The cache is there to stay.
+  EXPECT_THAT(report.report.at("left"),
+              ::testing::AllOf(::testing::Not(IsEmpty()),
+                               ::testing::Each(::testing::StartsWith("file: /run/cache/"))));
 }
 
 TEST_F(EngineTest, TheDriverSeesWhatIsLeft) {
