@@ -128,10 +128,11 @@ struct Sample {
 
 class ServerExaminer {
  public:
-  ServerExaminer(RemoteStore& store, std::span<const Purpose> purposes, const std::stop_token& stop,
+  ServerExaminer(RemoteStore& store, const ServerUse& use, const std::stop_token& stop,
                  const ShowRow& show)
       : store_(store),
-        purposes_(purposes),
+        purposes_(use.purposes),
+        is_archive_(use.is_archive),
         stop_(stop),
         show_(show),
         examination_(store.examination()),
