@@ -122,6 +122,16 @@ constexpr std::array kSubcommands{
     Subcommand{"mounts", Action::PrintMounts, Purpose::MountDir, false, false, false,
                "list what is mounted",
                "Lists your mounts: path, source, process, age and use of the cache.\n"},
+    Subcommand{"stats", Action::PrintStats, Purpose::MountDir, false, true, false,
+               "tell what the mount at PATH has done",
+               "Tells what the mount at PATH has done so far: reads and how many of them were\n"
+               "answered at once, how long the others waited, what was fetched from the server\n"
+               "and what of it for nothing, errors, and the busiest files. The key \"report\" of\n"
+               "the access data has the same written to a file when the mount ends.\n"
+               "\n"
+               "Examples:\n"
+               "  red-connector stats /mnt/study\n"
+               "  red-connector stats --json /mnt/study | jq .reads.hit_ratio\n"},
     Subcommand{"doctor", Action::Examine, Purpose::MountDir, true, false, false,
                "say what is missing here, or between here and a server",
                "Says in a table what mounting and transferring needs of this machine or\n"
@@ -133,6 +143,14 @@ constexpr std::array kSubcommands{
                "Examples:\n"
                "  red-connector doctor\n"
                "  red-connector doctor access.json\n"},
+    Subcommand{"schema", Action::PrintSchema, Purpose::ReceiveFile, false, false, false,
+               "print the JSON Schema of a subcommand's ACCESS",
+               "Prints the JSON Schema (draft-07) of the access data that SUBCOMMAND takes:\n"
+               "every key with its meaning, type and default, for editors and validators.\n"
+               "With \"site\" for SUBCOMMAND: that of the site file, /etc/red-connector.json.\n"
+               "\n"
+               "Example:\n"
+               "  red-connector schema mount-dir > mount-dir.schema.json\n"},
 };
 
 /// Everything that CLI11 fills. All options belong to the program, not to a subcommand: they may
@@ -140,6 +158,7 @@ constexpr std::array kSubcommands{
 struct Raw {
   std::string access_file;
   std::string path;
+  std::string described;
   std::string listing_file;
   std::string log_file;
   bool help = false;
@@ -148,6 +167,7 @@ struct Raw {
   bool quiet = false;
   bool foreground = false;
   bool debug = false;
+  bool json = false;
 };
 
 void declare_options(CLI::App& app, Raw& raw) {
@@ -158,6 +178,7 @@ void declare_options(CLI::App& app, Raw& raw) {
   app.add_flag("-q,--quiet", raw.quiet);
   app.add_flag("--foreground", raw.foreground);
   app.add_flag("--debug", raw.debug);
+  app.add_flag("--json", raw.json);
   app.add_option("--listing", raw.listing_file);
   app.add_option("--log-file", raw.log_file);
   app.fallthrough();
@@ -170,6 +191,7 @@ void declare_subcommands(CLI::App& app, Raw& raw) {
     subcommand->set_help_flag();
     if (row.takes_access) subcommand->add_option("ACCESS", raw.access_file);
     if (row.takes_path) subcommand->add_option("PATH", raw.path);
+    if (row.action == Action::PrintSchema) subcommand->add_option("SUBCOMMAND", raw.described);
   }
 }
 
@@ -179,12 +201,20 @@ const Subcommand* find_subcommand(std::string_view name) {
   return row == kSubcommands.end() ? nullptr : row;
 }
 
+/// Subcommands that are run for one purpose.
+bool has_access_data(const Subcommand& row) {
+  return row.action == Action::Transfer || row.action == Action::Validate ||
+         row.action == Action::Mount;
+}
+
 std::string usage_line(const Subcommand& row) {
   std::string line(row.name);
   if (row.takes_listing) line += " [--listing LISTING]";
   if (row.action == Action::Mount) line += " [--foreground] [--debug]";
+  if (row.action == Action::PrintStats) line += " [--json]";
   if (row.takes_access) line += row.action == Action::Examine ? " [ACCESS]" : " ACCESS";
   if (row.takes_path) line += " PATH";
+  if (row.action == Action::PrintSchema) line += " SUBCOMMAND";
   return line;
 }
 
@@ -308,6 +338,9 @@ std::string help_for_subcommand(std::string_view program, const Subcommand& row)
         "  --foreground       stay in the terminal until the mount ends; Ctrl-C ends it\n"
         "  --debug            print every request of the kernel, in the foreground\n";
   }
+  if (row.action == Action::PrintStats) {
+    text += "  --json             one JSON object, with the keys that man red-connector has\n";
+  }
   return with_examples(text + std::string(kCommonOptions), program);
 }
 
@@ -326,18 +359,36 @@ std::optional<std::string> first_extra(const CLI::App& app) {
   return std::nullopt;
 }
 
+std::string reason_of_unknown(const std::string& subcommand,
+                              const std::vector<std::string_view>& known) {
+  const std::string_view nearest = nearest_name(subcommand, known);
+  return "unknown subcommand \"" + subcommand + "\"" +
+         (nearest.empty() ? std::string() : "; did you mean " + std::string(nearest) + "?");
+}
+
 std::string reason_of_extra(const std::string& extra, const Subcommand* row) {
   if (extra.size() > 1 && extra.front() == '-') return "unknown option " + extra;
   if (row) return "unexpected argument \"" + extra + "\"";
   std::vector<std::string_view> names;
   for (const Subcommand& each : kSubcommands) names.push_back(each.name);
-  const std::string_view nearest = nearest_name(extra, names);
-  return "unknown subcommand \"" + extra + "\"" +
-         (nearest.empty() ? std::string() : "; did you mean " + std::string(nearest) + "?");
+  return reason_of_unknown(extra, names);
+}
+
+/// What is wrong with the argument of `schema`; empty if nothing is.
+std::string fault_of_described(const std::string& name) {
+  if (name.empty()) return "SUBCOMMAND is missing";
+  const Subcommand* row = find_subcommand(name);
+  if (name == kSiteSchema || (row && has_access_data(*row))) return {};
+  if (row) return name + " takes no access data";
+  std::vector<std::string_view> names{kSiteSchema};
+  for (const Subcommand& each : kSubcommands) {
+    if (has_access_data(each)) names.push_back(each.name);
+  }
+  return reason_of_unknown(name, names);
 }
 
 /// What is wrong with the combination; empty if nothing is.
-std::string_view fault_of(const Raw& raw, const Subcommand& row) {
+std::string fault_of(const Raw& raw, const Subcommand& row) {
   const bool mounts = row.action == Action::Mount;
   const bool needs_access = row.takes_access && row.action != Action::Examine;
   if (needs_access && raw.access_file.empty()) return "ACCESS is missing";
@@ -345,13 +396,15 @@ std::string_view fault_of(const Raw& raw, const Subcommand& row) {
   if (!raw.listing_file.empty() && !row.takes_listing) return "takes no --listing";
   if (raw.foreground && !mounts) return "takes no --foreground";
   if (raw.debug && !mounts) return "takes no --debug";
+  if (raw.json && row.action != Action::PrintStats) return "takes no --json";
   if (raw.verbose && raw.quiet) return "--verbose and --quiet contradict each other";
-  return {};
+  return row.action == Action::PrintSchema ? fault_of_described(raw.described) : std::string();
 }
 
 Invocation to_invocation(const Raw& raw, const Subcommand& row) {
   Invocation invocation;
   invocation.subcommand = &row;
+  invocation.described = find_subcommand(raw.described);
   invocation.access_file = raw.access_file;
   invocation.local_path = raw.path;
   if (!raw.listing_file.empty()) invocation.listing_file = raw.listing_file;
@@ -361,6 +414,7 @@ Invocation to_invocation(const Raw& raw, const Subcommand& row) {
   invocation.quiet = raw.quiet;
   invocation.foreground = raw.foreground;
   invocation.debug = raw.debug;
+  invocation.json = raw.json;
   return invocation;
 }
 
@@ -399,9 +453,7 @@ std::variant<Invocation, AnswerText> parse_command_line(std::string_view program
   if (raw.help) return row ? help_for_subcommand(program, *row) : help_for_program(program);
   if (const auto extra = first_extra(app)) fail(program, row, reason_of_extra(*extra, row));
   if (!row) fail(program, nullptr, "no subcommand");
-  if (const std::string_view fault = fault_of(raw, *row); !fault.empty()) {
-    fail(program, row, std::string(fault));
-  }
+  if (const std::string fault = fault_of(raw, *row); !fault.empty()) fail(program, row, fault);
   return to_invocation(raw, *row);
 }
 

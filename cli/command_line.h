@@ -12,7 +12,17 @@
 
 namespace red {
 
-enum class Action { PrintCliVersion, Transfer, Validate, Mount, Unmount, PrintMounts, Examine };
+enum class Action {
+  PrintCliVersion,
+  Transfer,
+  Validate,
+  Mount,
+  Unmount,
+  PrintMounts,
+  PrintStats,
+  Examine,
+  PrintSchema
+};
 
 /// One subcommand of the specification, or ours.
 struct Subcommand {
@@ -26,13 +36,17 @@ struct Subcommand {
   std::string_view help;     ///< a paragraph and examples
 };
 
+/// What `schema` takes beside the names of subcommands: the site file.
+inline constexpr std::string_view kSiteSchema = "site";
+
 /// All subcommands in the order in which help shows them.
 std::span<const Subcommand> subcommands();
 
 /// What the command line asks for.
 struct Invocation {
   const Subcommand* subcommand = nullptr;
-  std::filesystem::path access_file;  ///< empty: none
+  const Subcommand* described = nullptr;  ///< by `schema`; null: the site file
+  std::filesystem::path access_file;      ///< empty: none
   std::filesystem::path local_path;
   std::optional<std::filesystem::path> listing_file;
   std::optional<std::filesystem::path> log_file;  ///< absolute
@@ -40,6 +54,7 @@ struct Invocation {
   bool quiet = false;
   bool foreground = false;
   bool debug = false;
+  bool json = false;
 };
 
 /// Text to print on stdout instead: help or the version.

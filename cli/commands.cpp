@@ -7,18 +7,25 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "cli/connectors.h"
 #include "cli/doctor/doctor.h"
 #include "cli/listing_check.h"
 #include "cli/progress.h"
+#include "cli/stats_report.h"
 #include "cli/stop_on_signals.h"
+#include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
+#include "common/json/json_document.h"
+#include "common/json/json_schema.h"
 #include "common/json/text_file.h"
 #include "common/logging.h"
+#include "common/remote/counting_store.h"
 #include "common/remote/retry.h"
 #include "common/timer.h"
 #include "fuse/mount_daemon.h"
+#include "transfer/listed_store.h"
 #include "transfer/listing.h"
 #include "transfer/receive_archive.h"
 #include "transfer/receive_dir.h"
@@ -34,10 +41,20 @@ using namespace std::chrono_literals;
 /// A validation is done within this time, whatever the server does.
 constexpr auto kValidationLimit = 30s;
 
-void print_cli_version() {
-  if (std::puts("1") < 0 || std::fflush(stdout) != 0) {
+void print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
     throw Error::local_io(errno, "cannot write to the standard output");
   }
+}
+
+void print_schema(const Subcommand* described, std::string_view connector) {
+  if (!described) {
+    const std::string file(kSiteFile);
+    return print(json_schema(file, {{file, site_form()}}).to_indented_text() + "\n");
+  }
+  const std::string title =
+      "Access data of " + std::string(connector) + " " + std::string(described->name);
+  print(access_schema(connector, described->purpose, title).to_indented_text() + "\n");
 }
 
 Remote read_access(const Invocation& invocation, std::string_view connector) {
@@ -53,11 +70,39 @@ std::optional<Listing> read_listing(const Invocation& invocation) {
                        invocation.listing_file->string());
 }
 
+/// What is left of the options when the disk has been looked at. That it cannot serve is a warning
+/// where a person sees it, before there is a daemon: everything works without.
+CacheOptions usable(CacheOptions options) {
+  if (!options.enabled) options.directory.reset();
+  if (!options.directory) return options;
+  try {
+    CacheDirectory::open(*options.directory);
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message() + "; what is read is kept in memory only");
+    options.directory.reset();
+  }
+  return options;
+}
+
+/// The store, read through the cache on disk if there is to be one.
+std::unique_ptr<RemoteStore> with_cache(std::unique_ptr<RemoteStore> store,
+                                        const CacheOptions& options) {
+  if (!options.directory) return store;
+  try {
+    auto cache = DiskCache::open({.directory = *options.directory, .max_bytes = options.size});
+    return with_disk_cache(std::move(store), std::move(cache));
+  } catch (const Error& error) {
+    log(LogLevel::Warning, error.message());
+    return store;
+  }
+}
+
 /// The store of a command, with the timer that its repetitions need.
 class CommandStore {
  public:
-  explicit CommandStore(const Remote& remote)
-      : store_(with_retries(remote.open(), RetryPolicy::for_commands(), timer_)) {}
+  explicit CommandStore(const Remote& remote, const CacheOptions& cache = {})
+      : store_(
+            with_cache(with_retries(remote.open(), RetryPolicy::for_commands(), timer_), cache)) {}
 
   RemoteStore& operator*() const { return *store_; }
 
@@ -71,7 +116,9 @@ void transfer(const Invocation& invocation, std::string_view connector) {
   const std::optional<Listing> listing = read_listing(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
   const StopOnSignals signals;
-  const CommandStore store(remote);
+  const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
+                        invocation.subcommand->purpose == Purpose::ReceiveDir;
+  const CommandStore store(remote, receives ? usable(remote.options.cache) : CacheOptions{});
   const std::unique_ptr<Progress> progress = make_progress(invocation.quiet);
   switch (invocation.subcommand->purpose) {
     case Purpose::ReceiveFile:
@@ -104,37 +151,39 @@ void check_fuse_device() {
 }
 
 /// A listing in access data is for mounts; one that is wrong is wrong for every validation.
-void check_listing_in(const AccessOptions& options) {
-  if (options.listing) parse_listing(options.listing->json, options.listing->origin);
+std::optional<Listing> listing_in(const AccessOptions& options) {
+  if (!options.listing) return std::nullopt;
+  return parse_listing(options.listing->json, options.listing->origin);
 }
 
 void validate(const Invocation& invocation, std::string_view connector) {
   const Purpose purpose = invocation.subcommand->purpose;
   const Remote remote = read_access(invocation, connector);
-  check_listing_in(remote.options);
-  const std::optional<Listing> listing = read_listing(invocation);
+  const std::optional<Listing> known_tree = listing_in(remote.options);
+  const std::optional<Listing> listing =
+      purpose == Purpose::MountDir ? known_tree : read_listing(invocation);
   if (purpose == Purpose::MountDir) check_fuse_device();
+  if (purpose == Purpose::MountDir && remote.options.report) {
+    check_report_path(*remote.options.report);
+  }
   const StopOnSignals signals;
   const CommandStore store(remote);
   const RequestContext context = RequestContext::within(kValidationLimit, signals.token());
   // An archive is one file, whatever is in it.
   if (remote.archive) return (*store).check(Purpose::ReceiveFile, context);
   // With a listing the directory itself need not be shown: the files are fetched by their names.
-  const bool is_by_names = listing && purpose == Purpose::ReceiveDir &&
-                           check_listed_files(*store, *listing, context) > 0;
+  const bool fetches_by_names = purpose == Purpose::ReceiveDir || purpose == Purpose::MountDir;
+  const bool is_by_names =
+      listing && fetches_by_names && check_listed_files(*store, *listing, context) > 0;
   if (!is_by_names) (*store).check(purpose, context);
 }
 
-/// Says once what is accepted and not served by this version.
-void warn_of_unserved(const AccessOptions& options) {
-  if (options.cache.directory) {
-    log(LogLevel::Warning,
-        "this version has no cache on disk: what is read is kept in memory only (cache.dir)");
-  }
-  if (options.listing) {
-    log(LogLevel::Warning, "this version mounts what the server shows, not the listing (listing)");
-  }
-  if (options.report) log(LogLevel::Warning, "this version writes no report of mounts (report)");
+std::unique_ptr<RemoteStore> open_for_mount(const Remote& remote, Timer& timer,
+                                            RemoteCounters& counters) {
+  RetryPolicy policy = RetryPolicy::for_mounts();
+  RetryPolicy first = RetryPolicy::for_commands();
+  policy.retries = first.retries = &counters.retries;
+  return with_retries(with_counters(remote.open(), counters), policy, timer, first);
 }
 
 LogLevel mount_log_level(const Invocation& invocation) {
@@ -142,12 +191,31 @@ LogLevel mount_log_level(const Invocation& invocation) {
   return invocation.quiet ? LogLevel::Error : LogLevel::Info;
 }
 
+/// What a mount leaves behind. The mount has ended by then: nothing can fail it any more.
+void report_end(const MountStats& stats, const std::optional<std::filesystem::path>& report) {
+  log(LogLevel::Info, "ended: " + summary_of(stats));
+  if (!report) return;
+  try {
+    write_report(*report, stats);
+  } catch (...) {
+    log(LogLevel::Warning, "cannot write the report: " + current_exception_as_error().message());
+  }
+}
+
+void print_stats(const Invocation& invocation) {
+  const std::string answer = ask_mount_stats(invocation.local_path);
+  print(invocation.json ? answer + "\n"
+                        : to_readable(parse_json(answer, "the answer of the daemon").root));
+}
+
 /// No thread may start before mount_dir has forked: the store is opened in the daemon.
 void mount(const Invocation& invocation, std::string_view connector) {
-  const Remote remote = read_access(invocation, connector);
-  check_listing_in(remote.options);
-  warn_of_unserved(remote.options);
-  const CacheOptions& cache = remote.options.cache;
+  Remote remote = read_access(invocation, connector);
+  std::optional<Listing> listing = listing_in(remote.options);
+  remote.options.listing.reset();  // the daemon has no use for the text
+  if (remote.options.report) check_report_path(*remote.options.report);
+  const CacheOptions cache = usable(remote.options.cache);
+  RemoteCounters counters;
   std::optional<Timer> timer;  // outlives the store: mount_dir ends first
   MountRequest request;
   request.mount_point = invocation.local_path;
@@ -160,10 +228,15 @@ void mount(const Invocation& invocation, std::string_view connector) {
   request.debug = invocation.debug;
   request.log_level = mount_log_level(invocation);
   request.log_file = invocation.log_file;
-  request.open_store = [&remote, &timer] {
+  request.is_known_tree = listing.has_value();
+  request.remote_counters = &counters;
+  request.format_stats = [](const MountStats& stats) { return to_json(stats).to_text(); };
+  request.on_end = [&remote](const MountStats& stats) { report_end(stats, remote.options.report); };
+  request.open_store = [&]() -> std::unique_ptr<RemoteStore> {
     timer.emplace();
-    return with_retries(remote.open(), RetryPolicy::for_mounts(), *timer,
-                        RetryPolicy::for_commands());
+    auto store = with_cache(open_for_mount(remote, *timer, counters), cache);
+    if (!listing) return store;
+    return std::make_unique<ListedStore>(std::move(store), *std::exchange(listing, std::nullopt));
   };
   mount_dir(request);
 }
@@ -186,7 +259,7 @@ void open_command_log(const Invocation& invocation) {
 void run(const Invocation& invocation, std::string_view connector) {
   switch (invocation.subcommand->action) {
     case Action::PrintCliVersion:
-      return print_cli_version();
+      return print("1\n");
     case Action::Transfer:
       return transfer(invocation, connector);
     case Action::Validate:
@@ -197,8 +270,12 @@ void run(const Invocation& invocation, std::string_view connector) {
       return umount_dir(invocation.local_path);
     case Action::PrintMounts:
       return print_mounts();
+    case Action::PrintStats:
+      return print_stats(invocation);
     case Action::Examine:
       return examine(invocation, connector);
+    case Action::PrintSchema:
+      return print_schema(invocation.described, connector);
   }
 }
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <vector>
 
 #include "common/json/json_check.h"
+#include "common/json/json_schema.h"
 #include "common/net/curl_http_client.h"
 #include "common/protocols/http/http_access.h"
 #include "common/protocols/http/http_store.h"
@@ -17,8 +19,16 @@
 namespace red {
 namespace {
 
-Remote to_remote(HttpAccess access) {
+/// The text of a listing is large, and of no use to a store.
+template <typename Access>
+AccessOptions take_options(Access& access) {
   AccessOptions options = access.options;
+  access.options.listing.reset();
+  return options;
+}
+
+Remote to_remote(HttpAccess access) {
+  AccessOptions options = take_options(access);
   std::string location = access.url.to_display();
   return {std::move(options), std::move(location), [access = std::move(access)] {
             return std::make_unique<HttpStore>(access,
@@ -53,6 +63,12 @@ Remote prepare_http_archive(JsonDocument document, Purpose purpose, const SiteOp
   return remote;
 }
 
+FormDescription http_any_form(Purpose purpose) { return http_form(purpose, HttpContent::Any); }
+FormDescription http_json_form(Purpose purpose) { return http_form(purpose, HttpContent::Json); }
+FormDescription http_archive_form(Purpose purpose) {
+  return http_form(purpose, HttpContent::Archive);
+}
+
 bool sends(Purpose purpose) { return purpose == Purpose::SendFile || purpose == Purpose::SendDir; }
 
 Remote prepare_http_mock_send(JsonDocument document, Purpose purpose, const SiteOptions& site) {
@@ -65,7 +81,7 @@ Remote prepare_http_mock_send(JsonDocument document, Purpose purpose, const Site
 
 Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   SftpAccess access = read_sftp_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = SftpPaths(access).location({});
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<SftpStore>(access, purpose);
@@ -74,7 +90,7 @@ Remote prepare_sftp(JsonDocument document, Purpose purpose, const SiteOptions& s
 
 Remote prepare_xnat(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   XnatAccess access = read_xnat_access(std::move(document), purpose, site);
-  AccessOptions options = access.options;
+  AccessOptions options = take_options(access);
   std::string location = location_of(access);
   return {std::move(options), std::move(location), [access = std::move(access), purpose] {
             return std::make_unique<XnatStore>(
@@ -93,23 +109,31 @@ struct Connector {
   std::string_view key;   ///< by which red-connector tells the protocol
   Functions functions;
   Remote (*prepare)(JsonDocument, Purpose, const SiteOptions&);
+  FormDescription (*form)(Purpose);  ///< of the access data that `prepare` takes
 };
 
 /// The table of connectors: a protocol is served when it has its row here. Of several with the same
 /// key the first is the protocol's own.
 constexpr std::array kConnectors{
-    Connector{"red-connector-http", "url", kAllFunctions, prepare_http},
-    Connector{"red-connector-http-json", "url", kFileFunctions, prepare_http_json},
-    Connector{"red-connector-http-archive", "url", kReceivingOfDirectories, prepare_http_archive},
-    Connector{"red-connector-http-mock-send", "url", kAllFunctions, prepare_http_mock_send},
-    Connector{"red-connector-ssh", "host", kAllFunctions, prepare_sftp},
-    Connector{"red-connector-xnat-http", "baseUrl", kAllFunctions, prepare_xnat},
+    Connector{"red-connector-http", "url", kAllFunctions, prepare_http, http_any_form},
+    Connector{"red-connector-http-json", "url", kFileFunctions, prepare_http_json, http_json_form},
+    Connector{"red-connector-http-archive", "url", kReceivingOfDirectories, prepare_http_archive,
+              http_archive_form},
+    Connector{"red-connector-http-mock-send", "url", kAllFunctions, prepare_http_mock_send,
+              http_any_form},
+    Connector{"red-connector-ssh", "host", kAllFunctions, prepare_sftp, sftp_form},
+    Connector{"red-connector-xnat-http", "baseUrl", kAllFunctions, prepare_xnat, xnat_form},
 };
 
 const Connector* find_by_name(std::string_view name) {
   const auto* row = std::find_if(kConnectors.begin(), kConnectors.end(),
                                  [&](const Connector& each) { return each.name == name; });
   return row == kConnectors.end() ? nullptr : row;
+}
+
+const Connector& first_with_key(std::string_view key) {
+  return *std::find_if(kConnectors.begin(), kConnectors.end(),
+                       [&](const Connector& each) { return each.key == key; });
 }
 
 const Connector& find_by_access(const JsonValue& access) {
@@ -168,6 +192,21 @@ Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose p
   const Connector* named = find_by_name(connector);
   const Connector& row = named ? *named : find_by_access(access.root);
   return row.prepare(std::move(access), purpose, site);
+}
+
+JsonValue access_schema(std::string_view connector, Purpose purpose, const std::string& title) {
+  check_has_function(connector, purpose);
+  const auto named_form = [purpose](const Connector& row) {
+    return NamedForm{std::string(row.name), row.form(purpose)};
+  };
+  if (const Connector* named = find_by_name(connector)) {
+    return json_schema(title, {named_form(*named)});
+  }
+  std::vector<NamedForm> forms;
+  for (const Connector& row : kConnectors) {
+    if (&row == &first_with_key(row.key)) forms.push_back(named_form(row));
+  }
+  return json_schema(title, forms);
 }
 
 }  // namespace red

@@ -8,6 +8,7 @@
 
 #include "common/access/shared_fields.h"
 #include "common/json/json_document.h"
+#include "common/json/json_value.h"
 #include "common/remote/access_options.h"
 #include "common/remote/remote_store.h"
 #include "transfer/archive_format.h"
@@ -39,5 +40,8 @@ void check_has_function(std::string_view connector, Purpose purpose);
 /// protocol from the access data. Throws Error{InvalidAccess}.
 Remote prepare_remote(std::string_view connector, JsonDocument access, Purpose purpose,
                       const SiteOptions& site);
+
+/// The JSON Schema of the access data that prepare_remote() takes. Throws Error{Unsupported}.
+JsonValue access_schema(std::string_view connector, Purpose purpose, const std::string& title);
 
 }  // namespace red

@@ -1,8 +1,11 @@
 #include "common/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "common/error.h"
 
@@ -54,6 +57,55 @@ std::string Digest::hex() {
     text += kDigits[digest[i] & 0xFU];
   }
   return text;
+}
+
+namespace {
+
+/// Poly1305 with the key of this process. The key would be good for one message only if digests
+/// were shown to anybody (RFC 8439 section 2.5).
+class ProcessMac {
+ public:
+  ProcessMac() {
+    std::array<unsigned char, 32> key{};
+    const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> mac(
+        EVP_MAC_fetch(nullptr, "POLY1305", nullptr), EVP_MAC_free);
+    if (mac) keyed_.reset(EVP_MAC_CTX_new(mac.get()));
+    const bool works = keyed_ && RAND_bytes(key.data(), key.size()) == 1 &&
+                       EVP_MAC_init(keyed_.get(), key.data(), key.size(), nullptr) == 1;
+    if (!works) throw Error(ErrorKind::Internal, "Poly1305 is not available in this OpenSSL");
+  }
+
+  std::uint64_t digest(std::span<const std::span<const std::byte>> pieces) const {
+    const Context context(EVP_MAC_CTX_dup(keyed_.get()));
+    bool works = context != nullptr;
+    for (const auto& piece : pieces) {
+      works = works &&
+              EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(piece.data()),
+                             piece.size()) == 1;
+    }
+    std::array<unsigned char, 16> tag{};
+    std::size_t length = 0;
+    works = works && EVP_MAC_final(context.get(), tag.data(), &length, tag.size()) == 1;
+    if (!works) throw Error(ErrorKind::Internal, "Poly1305 failed");
+    std::uint64_t number = 0;
+    std::memcpy(&number, tag.data(), sizeof(number));
+    return std::max<std::uint64_t>(number, 1);
+  }
+
+ private:
+  struct Free {
+    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
+  };
+  using Context = std::unique_ptr<EVP_MAC_CTX, Free>;
+
+  Context keyed_;
+};
+
+}  // namespace
+
+std::uint64_t keyed_digest(std::span<const std::span<const std::byte>> pieces) {
+  static const ProcessMac mac;
+  return mac.digest(pieces);
 }
 
 }  // namespace red

@@ -9,8 +9,8 @@
 #include <cstdlib>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/process_handle.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 namespace {

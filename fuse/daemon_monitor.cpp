@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "common/error.h"
 #include "common/logging.h"
@@ -51,7 +51,7 @@ DaemonMonitor::DaemonMonitor(MountClaim& claim, CommandLink* command)
     : claim_(claim),
       signals_(block_and_watch_signals(previous_signals_)),
       wake_(make_event()),
-      cache_use_server_(claim.socket_path()),
+      status_server_(claim.socket_path()),
       command_(command),
       thread_([this] { run(); }) {}
 
@@ -68,9 +68,9 @@ void DaemonMonitor::mounted() noexcept {
   wake();
 }
 
-void DaemonMonitor::set_cache_use(std::function<std::string()> source) {
+void DaemonMonitor::set_answers(StatusServer::Answers answers) {
   const std::lock_guard lock(mutex_);
-  cache_use_ = std::move(source);
+  answers_ = std::move(answers);
 }
 
 void DaemonMonitor::wake() noexcept { ::eventfd_write(wake_.get(), 1); }
@@ -96,10 +96,10 @@ void DaemonMonitor::run() {
 
 void DaemonMonitor::take_events() {
   const int command_fd = command_ != nullptr ? command_->fd() : -1;  // poll() skips -1
-  std::array<pollfd, 4> events{{{wake_.get(), POLLIN, 0},
-                                {signals_.get(), POLLIN, 0},
-                                {command_fd, POLLIN, 0},
-                                {cache_use_server_.fd(), POLLIN, 0}}};
+  std::vector<pollfd> events{
+      {wake_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {command_fd, POLLIN, 0}};
+  const std::size_t first_question = events.size();
+  for (const int fd : status_server_.descriptors()) events.push_back({fd, POLLIN, 0});
   if (::poll(events.data(), events.size(), milliseconds_to_wait()) <= 0) return;
   if (events[0].revents != 0) {
     eventfd_t count = 0;
@@ -108,7 +108,8 @@ void DaemonMonitor::take_events() {
   }
   if (events[1].revents != 0) handle_signal();
   if (events[2].revents != 0) handle_command();
-  if (events[3].revents != 0) answer_cache_use();
+  const auto is_asked = [](const pollfd& event) { return event.revents != 0; };
+  if (std::any_of(events.begin() + first_question, events.end(), is_asked)) answer_questions();
 }
 
 void DaemonMonitor::handle_signal() {
@@ -137,9 +138,10 @@ void DaemonMonitor::announce() {
   if (command_ != nullptr) command_->report_ready();
 }
 
-void DaemonMonitor::answer_cache_use() {
+void DaemonMonitor::answer_questions() {
   const std::lock_guard lock(mutex_);
-  cache_use_server_.answer(cache_use_ ? cache_use_() : std::string());
+  status_server_.serve(
+      [this](std::string_view question) { return answers_ ? answers_(question) : std::string(); });
 }
 
 void DaemonMonitor::stop(const std::string& reason) {

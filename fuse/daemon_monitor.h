@@ -10,16 +10,16 @@
 #include <thread>
 
 #include "common/clock.h"
-#include "fuse/cache_use_socket.h"
+#include "common/unique_fd.h"
 #include "fuse/mount_registry.h"
 #include "fuse/readiness.h"
-#include "fuse/unique_fd.h"
+#include "fuse/status_socket.h"
 
 namespace red {
 
 /// Watches over a process that serves a mount, from a thread of its own: asks it to stop at
 /// SIGTERM, SIGINT and SIGHUP or when the command that started it has gone too early, tells that
-/// command when the mount is ready, and answers questions about the cache. When the stop takes too
+/// command when the mount is ready, and answers what the daemon is asked. When the stop takes too
 /// long it takes the mount down and ends the process.
 class DaemonMonitor {
  public:
@@ -38,9 +38,9 @@ class DaemonMonitor {
   /// Whether the mount was ready at any time. Thread-safe.
   bool was_ready() const noexcept { return ready_; }
 
-  /// Answers with `source` from now on; an empty one ends that: when this returns, the one before
+  /// Answers with `answers` from now on; an empty one ends that: when this returns, the one before
   /// is not called any more. Thread-safe.
-  void set_cache_use(std::function<std::string()> source);
+  void set_answers(StatusServer::Answers answers);
 
  private:
   void run();
@@ -48,7 +48,7 @@ class DaemonMonitor {
   void handle_signal();
   void handle_command();
   void announce();
-  void answer_cache_use();
+  void answer_questions();
   void stop(const std::string& reason);
   [[noreturn]] void end_by_force();
   int milliseconds_to_wait() const;
@@ -59,7 +59,6 @@ class DaemonMonitor {
   sigset_t previous_signals_{};
   UniqueFd signals_;
   UniqueFd wake_;
-  CacheUseServer cache_use_server_;
 
   std::atomic<bool> mounted_ = false;
   std::atomic<bool> ready_ = false;
@@ -67,13 +66,14 @@ class DaemonMonitor {
   std::stop_source stop_;
 
   // of the monitor's thread
+  StatusServer status_server_;
   CommandLink* command_;
   std::optional<TimePoint> force_at_;  ///< once it is asked to stop
   std::thread stopper_;
 
   std::mutex mutex_;
   // guarded by mutex_
-  std::function<std::string()> cache_use_;
+  StatusServer::Answers answers_;
 
   std::thread thread_;
 };

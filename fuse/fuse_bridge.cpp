@@ -205,6 +205,7 @@ class FuseSession::Impl::Request : public std::enable_shared_from_this<Request> 
 
   /// To be called after the answer has been sent.
   void answered() {
+    if (timer_) session_.tree_.counters().metadata_answered(*timer_);
     const std::lock_guard lock(session_.mutex_);
     if (--session_.open_count_ == 0) session_.changed_.notify_all();
   }
@@ -214,6 +215,19 @@ class FuseSession::Impl::Request : public std::enable_shared_from_this<Request> 
     fuse_reply_err(request_, error_number);
     answered();
     return true;
+  }
+
+  /// The operation has failed.
+  void fail(const Error& error) {
+    session_.tree_.counters().failed(error);
+    answer_error(errno_of(error));
+  }
+
+  /// To be called once, before the operation: it is counted as one on metadata.
+  void count() { timer_.emplace(); }
+  /// The start of the operation has returned.
+  void call_returned() {
+    if (timer_) timer_->call_returned();
   }
 
   /// Called when the operation was not answered at once: from now on it can be interrupted.
@@ -277,6 +291,7 @@ class FuseSession::Impl::Request : public std::enable_shared_from_this<Request> 
 
   Impl& session_;
   const fuse_req_t request_;
+  std::optional<OperationTimer> timer_;  ///< of what is counted; set before the operation
 
   std::mutex mutex_;
   // guarded by mutex_; abandon_ is set before is_watched_ and constant afterwards
@@ -289,12 +304,14 @@ template <typename Operation>
 void FuseSession::Impl::serve(fuse_req_t request, Operation operation) {
   Impl& self = of(request);
   const std::shared_ptr<Request> pending = Request::create(self, request);
+  pending->count();
   try {
     operation(self, pending);
   } catch (...) {
-    pending->answer_error(errno_of(current_exception_as_error()));
+    pending->fail(current_exception_as_error());
     return;
   }
+  pending->call_returned();
   pending->watch(self.tree_.request_limit() + kGrace, nullptr);
 }
 
@@ -515,7 +532,7 @@ MountedTree::AttributesReply FuseSession::Impl::entry_reply(
     const std::shared_ptr<Request>& pending) {
   return [this, pending](const Error* error, const Attributes& attributes) {
     if (error != nullptr) {
-      pending->answer_error(errno_of(*error));
+      pending->fail(*error);
       return;
     }
     bool is_taken = false;
@@ -532,7 +549,7 @@ MountedTree::AttributesReply FuseSession::Impl::attributes_reply(
     const std::shared_ptr<Request>& pending) const {
   return [this, pending](const Error* error, const Attributes& attributes) {
     if (error != nullptr) {
-      pending->answer_error(errno_of(*error));
+      pending->fail(*error);
     } else if (pending->claim()) {
       const struct stat found = stat_of(attributes);
       fuse_reply_attr(pending->get(), &found,
@@ -544,7 +561,11 @@ MountedTree::AttributesReply FuseSession::Impl::attributes_reply(
 
 MountedTree::Done FuseSession::Impl::plain_reply(const std::shared_ptr<Request>& pending) {
   return [pending](const Error* error) {
-    pending->answer_error(error == nullptr ? 0 : errno_of(*error));
+    if (error != nullptr) {
+      pending->fail(*error);
+    } else {
+      pending->answer_error(0);
+    }
   };
 }
 
@@ -576,7 +597,7 @@ void FuseSession::Impl::on_readlink(fuse_req_t request, fuse_ino_t node) {
   serve(request, [&](Impl& self, const std::shared_ptr<Request>& pending) {
     self.tree_.read_link(node, [pending](const Error* error, const std::string& target) {
       if (error != nullptr) {
-        pending->answer_error(errno_of(*error));
+        pending->fail(*error);
       } else if (pending->claim()) {
         fuse_reply_readlink(pending->get(), target.c_str());
         pending->answered();
@@ -652,7 +673,7 @@ void FuseSession::Impl::on_create(fuse_req_t request, fuse_ino_t parent, const c
         [&self, pending, info = *info](const Error* error, const Attributes& attributes,
                                        MountedTree::Opened opened) mutable {
           if (error != nullptr) {
-            pending->answer_error(errno_of(*error));
+            pending->fail(*error);
             return;
           }
           bool is_taken = false;
@@ -742,10 +763,11 @@ void FuseSession::Impl::on_write(fuse_req_t request, fuse_ino_t, const char* byt
   }
   const std::shared_ptr<Request> pending = Request::create(of(request), request);
   edited->write(static_cast<std::uint64_t>(offset), std::as_bytes(std::span(bytes, size)),
-                [pending, size](const Error* error) {
+                [pending, size, &counters = of(request).tree_.counters()](const Error* error) {
                   if (error != nullptr) {
-                    pending->answer_error(errno_of(*error));
+                    pending->fail(*error);
                   } else if (pending->claim()) {
+                    counters.wrote(size);
                     fuse_reply_write(pending->get(), size);
                     pending->answered();
                   }
@@ -817,7 +839,7 @@ void FuseSession::Impl::on_open(fuse_req_t request, fuse_ino_t node, fuse_file_i
         node, access,
         [pending, info = *info](const Error* error, MountedTree::Opened opened) mutable {
           if (error != nullptr) {
-            pending->answer_error(errno_of(*error));
+            pending->fail(*error);
             return;
           }
           if (!pending->claim()) return;
@@ -885,7 +907,7 @@ void FuseSession::Impl::on_opendir(fuse_req_t request, fuse_ino_t node, fuse_fil
         node, [pending, node, info = *info](const Error* error,
                                             std::shared_ptr<DirectoryListing> listing) mutable {
           if (error != nullptr) {
-            pending->answer_error(errno_of(*error));
+            pending->fail(*error);
             return;
           }
           if (!pending->claim()) return;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/logging.h"
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

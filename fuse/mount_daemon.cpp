@@ -26,6 +26,7 @@
 #include "fuse/mounted_tree.h"
 #include "fuse/process_handle.h"
 #include "fuse/readiness.h"
+#include "fuse/status_socket.h"
 #include "fuse/unmount.h"
 #include "fuse/write_losses.h"
 
@@ -39,6 +40,8 @@ using namespace std::chrono_literals;
 constexpr auto kReadyLimit = 35s;
 // Others may change what is writable here at any moment.
 constexpr auto kWritableLifetime = 1s;
+// What is known beforehand never changes; the kernel may forget it when it needs the memory.
+constexpr auto kKnownLifetime = 24h;
 constexpr auto kListingLimit = 5s;
 // A daemon that is asked to stop ends by force after 2.5 s.
 constexpr auto kEndLimit = 4s;
@@ -56,49 +59,90 @@ std::string describe_cache_use(const MountedTree& tree) {
   return text.str();
 }
 
-/// Answers questions about the cache of a tree as long as it lives.
-class CacheUseAnswers {
- public:
-  CacheUseAnswers(DaemonMonitor& monitor, const MountedTree& tree) : monitor_(monitor) {
-    monitor_.set_cache_use([&tree] { return describe_cache_use(tree); });
+/// What one process serves. Lives as long as it does.
+struct Service {
+  const MountRequest& request;
+  const MountRecord& record;
+  const TimePoint began = std::chrono::steady_clock::now();
+};
+
+MountStats stats_of(const Service& service, const MountedTree& tree) {
+  MountStats stats = tree.stats();
+  stats.mount_point = service.record.mount_point;
+  stats.source = service.record.source;
+  stats.pid = service.record.pid;
+  stats.since = service.record.since;
+  stats.uptime = std::chrono::steady_clock::now() - service.began;
+  if (const RemoteCounters* remote = service.request.remote_counters) {
+    stats.list_requests = remote->lists;
+    stats.stat_requests = remote->stats;
+    stats.read_requests = remote->reads;
+    stats.retries = remote->retries;
+    stats.fetched_bytes = remote->fetched_bytes;
   }
-  ~CacheUseAnswers() { monitor_.set_cache_use({}); }
-  CacheUseAnswers(const CacheUseAnswers&) = delete;
-  CacheUseAnswers& operator=(const CacheUseAnswers&) = delete;
+  return stats;
+}
+
+/// Answers questions about a tree as long as it lives.
+class StatusAnswers {
+ public:
+  StatusAnswers(DaemonMonitor& monitor, const Service& service, const MountedTree& tree)
+      : monitor_(monitor) {
+    monitor_.set_answers([&service, &tree](std::string_view question) {
+      if (question == status_question::kCacheUse) return describe_cache_use(tree);
+      if (question == status_question::kStats && service.request.format_stats) {
+        return service.request.format_stats(stats_of(service, tree));
+      }
+      return std::string();
+    });
+  }
+  ~StatusAnswers() { monitor_.set_answers({}); }
+  StatusAnswers(const StatusAnswers&) = delete;
+  StatusAnswers& operator=(const StatusAnswers&) = delete;
 
  private:
   DaemonMonitor& monitor_;
 };
 
+MountedTree::Options tree_options_of(const MountRequest& request, RemoteStore& store) {
+  MountedTree::Options options;
+  options.cache_bytes = request.cache_bytes;
+  options.keep_cache = request.keep_cache;
+  options.writable = store.editor() != nullptr;
+  options.is_known_tree = request.is_known_tree;
+  if (options.writable) options.attribute_lifetime = kWritableLifetime;
+  if (options.is_known_tree) options.attribute_lifetime = kKnownLifetime;
+  return options;
+}
+
 /// Until the mount is gone or the monitor asks to stop.
-void serve(const MountRequest& request, const fs::path& mount_point, const fs::path& losses_path,
-           DaemonMonitor& monitor) {
+void serve(const Service& service, const fs::path& losses_path, DaemonMonitor& monitor) {
+  const MountRequest& request = service.request;
   Timer timer;
   std::unique_ptr<RemoteStore> store = request.open_store();
+  const MountedTree::Options options = tree_options_of(request, *store);
   std::optional<WriteLosses> losses;
-  MountedTree::Options tree_options;
-  tree_options.cache_bytes = request.cache_bytes;
-  tree_options.keep_cache = request.keep_cache;
-  if (store->editor() != nullptr) {
-    tree_options.writable = true;
-    tree_options.attribute_lifetime = kWritableLifetime;
-    losses.emplace(losses_path);
-  }
-  MountedTree tree(std::move(store), timer, tree_options);
-  tree.set_loss_report([&losses](const std::string& path, const Error& error) {
+  if (options.writable) losses.emplace(losses_path);
+  MountedTree tree(std::move(store), timer, options);
+  tree.set_loss_report([&losses, &tree](const std::string& path, const Error& error) {
+    tree.counters().lost_write();
     if (losses) losses->add(path, error);
   });
   {
     const std::stop_callback end_waiting(monitor.stop_token(), [&tree] { tree.shut_down(); });
     tree.load_root();
   }
-
-  const FuseOptions fuse_options{request.source, request.allow_other, request.debug};
-  FuseSession session(tree, mount_point, fuse_options, [&monitor] { monitor.mounted(); });
-  const std::stop_callback end_session(monitor.stop_token(),
-                                       [&session] { session.request_exit(); });
-  const CacheUseAnswers answers(monitor, tree);
-  session.run();
+  {
+    const FuseOptions fuse_options{request.source, request.allow_other, request.debug};
+    FuseSession session(tree, service.record.mount_point, fuse_options,
+                        [&monitor] { monitor.mounted(); });
+    const std::stop_callback end_session(monitor.stop_token(),
+                                         [&session] { session.request_exit(); });
+    const StatusAnswers answers(monitor, service, tree);
+    session.run();
+  }
+  // Not before the mount is gone: what is written must not end up in it.
+  if (monitor.was_ready() && request.on_end) request.on_end(stats_of(service, tree));
 }
 
 [[noreturn]] void fail_before_ready(const std::stop_token& stop) {
@@ -120,7 +164,7 @@ void serve_registered(const MountRequest& request, const MountPoint& mount_point
       record_for_this_process(mount_point.path, request.source, mount_point.made_directory));
   open_daemon_log(request, claim);
   DaemonMonitor monitor(claim, command);
-  serve(request, mount_point.path, claim.losses_path(), monitor);
+  serve({request, claim.record()}, claim.losses_path(), monitor);
   if (!monitor.was_ready()) fail_before_ready(monitor.stop_token());
 }
 

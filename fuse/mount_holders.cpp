@@ -10,8 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/unique_fd.h"
 #include "fuse/bounded_child.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 namespace {

@@ -11,9 +11,9 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/mount_table.h"
 #include "fuse/process_rights.h"
-#include "fuse/unique_fd.h"
 #include "fuse/unmount.h"
 
 namespace red {

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/unique_fd.h"
 #include "fuse/mount_table.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 

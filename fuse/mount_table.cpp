@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "common/error.h"
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 namespace {

@@ -18,6 +18,10 @@ constexpr std::size_t kCheaplyListed = 100;
 constexpr std::size_t kMaxAbsentNames = 10'000;
 // Times of files have full seconds with some protocols, and clocks differ a little.
 constexpr std::chrono::seconds kTimeGrain{2};
+// A file with a checksum is proved before its first byte is delivered if it is at most such a part
+// of the cache: then what was fetched for that is still there when it is read.
+constexpr std::uint64_t kProvedShare = 4;
+constexpr std::uint64_t kAheadShare = 8;  // read ahead for the proof of one file
 // A node in the table, with what the containers around it take.
 constexpr std::int64_t kNodeFootprint = 200;
 
@@ -645,7 +649,8 @@ void MountedTree::open(NodeId id, Access access, OpenReply reply) {
     const TimePoint now = std::chrono::steady_clock::now();
     const ChildEntry* entry = entry_of(directory, name);
     is_ready = entry != nullptr && entry->is_complete(now);
-    if (is_ready && node.content && !is_proved_by_listing(*entry, *node.content)) {
+    if (is_ready && node.content && !options_.is_known_tree &&
+        !is_proved_by_listing(*entry, *node.content)) {
       is_ready = now - node.content->checked < options_.attribute_lifetime;
     }
     if (options_.writable) is_ready = being_written(node) != nullptr;
@@ -684,8 +689,8 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
     } else {
       Node& node = found->second;
       if (auto edited = being_written(node)) {
-        opened.file = add_handle(
-            id, std::make_shared<OpenFile>(std::move(edited), path_of(id).text(), false));
+        opened.file = add_handle(id, std::make_shared<OpenFile>(
+                                         std::move(edited), path_of(id).text(), false, counters_));
         opened.keep_page_cache = true;
         lock.unlock();
         reply(nullptr, std::move(opened));
@@ -694,9 +699,10 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
       std::shared_ptr<CachedFile> file = content_of(id, *entry, has_changed);
       Content& content = *node.content;
       if (confirmed) content.checked = std::chrono::steady_clock::now();
-      opened.file =
-          add_handle(id, std::make_shared<OpenFile>(std::move(file), path_of(id).text(),
-                                                    options_.keep_cache ? &read_ahead_ : nullptr));
+      if (content.check) failure = content.check->failure();
+      opened.file = add_handle(
+          id, std::make_shared<OpenFile>(std::move(file), content.check, path_of(id).text(),
+                                         options_.keep_cache ? &read_ahead_ : nullptr, counters_));
       opened.keep_page_cache = content.in_page_cache == content.id;
       opened.direct_io = !entry->size || !options_.keep_cache;
       content.in_page_cache = opened.direct_io ? 0 : content.id;
@@ -704,7 +710,7 @@ void MountedTree::finish_open(NodeId id, bool confirmed, OpenReply reply) {
   }
   // The kernel ends reading at the size that it knows.
   if (has_changed && options_.writable && attribute_invalidation_) attribute_invalidation_(id);
-  const bool is_open = opened.file != nullptr;
+  const bool is_open = !failure && opened.file != nullptr;
   reply(failure ? &*failure : nullptr, std::move(opened));
   if (is_open) fetch_files_ahead(id);
 }
@@ -720,20 +726,59 @@ std::shared_ptr<CachedFile> MountedTree::content_of(NodeId id, const ChildEntry&
       options_.writable && entry.modified + kTimeGrain > std::chrono::system_clock::now();
   has_changed = content.id == 0 || !content.version.may_equal(current) || may_change_unseen;
   if (has_changed) {
-    content =
-        Content{next_content_++, current, content.content_type, {}, {}, content.in_page_cache};
+    content = Content{next_content_++,       current, content.content_type, {}, {},
+                      content.in_page_cache, nullptr};
   }
-  std::shared_ptr<CachedFile> file = content.file.lock();
-  if (!file) {
-    file = std::make_shared<CachedFile>(
-        store_->open(path_of(id), content.version), content.id, entry.size,
-        CachedFile::Environment{cache_, timer_, options_.request_limit, options_.keep_cache,
-                                stop_.get_token()},
-        CachedFile::Listener{[this, id](const ReadAnswer& answer) { answered(id, answer); },
-                             [this, id](const Error& error) { failed(id, error); }});
-    content.file = file;
+  if (auto file = content.file.lock()) return file;
+  return open_content(id, path_of(id), entry.size, content);
+}
+
+/// With mutex_ held, like the calls of the store that need no network.
+std::shared_ptr<CachedFile> MountedTree::open_content(NodeId id, const RemotePath& path,
+                                                      std::optional<std::uint64_t> size,
+                                                      Content& content) {
+  std::shared_ptr<RemoteFile> remote = store_->open(path, content.version);
+  if (const auto promised = remote->promised_checksum(); promised && !content.check) {
+    content.check = make_check(id, *promised, size, remote);
   }
+  auto file = std::make_shared<CachedFile>(
+      std::move(remote), content.id, size,
+      CachedFile::Environment{cache_, timer_, options_.request_limit, options_.keep_cache,
+                              stop_.get_token()},
+      CachedFile::Listener{[this, id](const ReadAnswer& answer) { answered(id, answer); },
+                           [this, id](const Error& error) { failed(id, error); }});
+  content.file = file;
   return file;
+}
+
+/// Without a cache nothing can be kept until it is proved.
+std::shared_ptr<ContentCheck> MountedTree::make_check(NodeId id, Checksum promised,
+                                                      std::optional<std::uint64_t> size,
+                                                      std::shared_ptr<RemoteFile> remote) {
+  const ContentCheck::Limits limits{options_.keep_cache ? options_.cache_bytes / kProvedShare : 0,
+                                    options_.cache_bytes / kAheadShare};
+  auto check = std::make_shared<ContentCheck>(std::move(promised), size, limits,
+                                              [this, id, remote](const Error* error) {
+                                                counters_.checked(error == nullptr);
+                                                if (error == nullptr) return;
+                                                remote->distrust();
+                                                failed(id, *error);
+                                              });
+  // Of an empty file it is known at once.
+  if (check->state() != ContentCheck::State::Unproved) {
+    counters_.checked(check->state() == ContentCheck::State::Proved);
+  }
+  return check;
+}
+
+MountStats MountedTree::stats() const {
+  MountStats stats;
+  stats.is_writable = options_.writable;
+  counters_.add_to(stats);
+  stats.wasted_bytes = cache_.bytes_without_use();
+  stats.cache_used_bytes = cache_.bytes_in_use();
+  stats.cache_bound_bytes = cache_.max_bytes();
+  return stats;
 }
 
 void MountedTree::answered(NodeId id, const ReadAnswer& answer) {
@@ -744,6 +789,7 @@ void MountedTree::answered(NodeId id, const ReadAnswer& answer) {
   node.content->version.complete_from(answer.version);
   node.content->content_type = answer.content_type;
   node.content->checked = std::chrono::steady_clock::now();
+  if (options_.is_known_tree) return;
   ChildEntry* entry = entry_of(node.parent, node.name);
   if (entry == nullptr || !entry->version().may_equal(answer.version)) return;
   if (answer.version.modified) {
@@ -755,10 +801,13 @@ void MountedTree::answered(NodeId id, const ReadAnswer& answer) {
   if (entry->size) entry->valid_until = node.content->checked + options_.attribute_lifetime;
 }
 
-/// The file has changed under its readers: what is known of it is out of date, here and in the
-/// kernel, so that whoever opens it anew gets the new one.
+/// The file has changed under its readers, or is not what was promised: what is known of it is out
+/// of date, here and in the kernel, so that whoever opens it anew gets the new one.
 void MountedTree::failed(NodeId id, const Error& error) {
-  if (error.kind() != ErrorKind::ChangedRemotely && error.kind() != ErrorKind::NotFound) return;
+  if (error.kind() != ErrorKind::ChangedRemotely && error.kind() != ErrorKind::NotFound &&
+      error.kind() != ErrorKind::Integrity) {
+    return;
+  }
   NodeId directory = 0;
   std::string name;
   {

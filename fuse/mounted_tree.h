@@ -18,12 +18,14 @@
 
 #include "common/cache/block_cache.h"
 #include "common/cache/cached_file.h"
+#include "common/cache/content_check.h"
 #include "common/remote/remote_store.h"
 #include "common/timer.h"
 #include "common/worker_pool.h"
 #include "fuse/directory_listing.h"
 #include "fuse/edited_file.h"
 #include "fuse/files_ahead.h"
+#include "fuse/mount_stats.h"
 #include "fuse/open_file.h"
 
 namespace red {
@@ -52,6 +54,8 @@ class MountedTree {
     std::uint64_t cache_bytes = 256 * 1024 * 1024;
     bool keep_cache = true;  ///< false: nothing is kept between reads
     bool writable = false;   ///< the store has an editor, and it is to be used
+    /// What the store lists is the truth: no answer of the server changes it.
+    bool is_known_tree = false;
     Duration attribute_lifetime = std::chrono::seconds(60);
     Duration request_limit = std::chrono::seconds(30);  ///< for a read, a stat, a listing
   };
@@ -138,6 +142,9 @@ class MountedTree {
 
   std::uint64_t cache_bytes_in_use() const { return cache_.bytes_in_use(); }
   std::uint64_t cache_bytes_bound() const { return cache_.max_bytes(); }
+  MountCounters& counters() { return counters_; }
+  /// What the tree knows of what it has done.
+  MountStats stats() const;
   Duration request_limit() const { return options_.request_limit; }
   Timer& timer() const { return timer_; }
 
@@ -150,6 +157,7 @@ class MountedTree {
     TimePoint checked{};  ///< when the server last confirmed it
     std::weak_ptr<CachedFile> file;
     ContentId in_page_cache = 0;
+    std::shared_ptr<ContentCheck> check;  ///< null if nothing is promised
   };
   struct Directory {
     std::shared_ptr<DirectoryListing> listing;
@@ -241,6 +249,11 @@ class MountedTree {
   static bool is_proved_by_listing(const ChildEntry& entry, const Content& content);
   void finish_open(NodeId node, bool confirmed, OpenReply reply);
   void fetch_files_ahead(NodeId node);
+  std::shared_ptr<CachedFile> open_content(NodeId id, const RemotePath& path,
+                                           std::optional<std::uint64_t> size, Content& content);
+  std::shared_ptr<ContentCheck> make_check(NodeId id, Checksum promised,
+                                           std::optional<std::uint64_t> size,
+                                           std::shared_ptr<RemoteFile> remote);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
                                    const RemotePath& path);
@@ -276,10 +289,10 @@ class MountedTree {
   const Options options_;
   Timer& timer_;
   const FileTime mounted_at_;
+  MountCounters counters_;
   std::stop_source stop_;
   BlockCache cache_;
   ReadAheadBudget read_ahead_;
-  const std::unique_ptr<RemoteStore> store_;
   WorkerPool workers_{kMaxWorkers};
   Invalidation invalidation_;  ///< set once, before the first request
   LossReport loss_report_;     ///< likewise
@@ -303,6 +316,9 @@ class MountedTree {
   /// Likewise files that were fetched.
   std::deque<std::pair<TimePoint, NodeId>> fetched_ahead_;
   std::optional<FilesReader> files_reader_;
+
+  /// Set once. Destroyed first: until then its transport still answers reads that were under way.
+  const std::unique_ptr<RemoteStore> store_;
 };
 
 }  // namespace red

@@ -257,7 +257,8 @@ MountedTree::Opened MountedTree::start_editing(NodeId id, std::shared_ptr<Edited
     node.content->in_page_cache = 0;
     node.content->file.reset();
   }
-  opened.file = add_handle(id, std::make_shared<OpenFile>(std::move(edited), path.text(), true));
+  opened.file =
+      add_handle(id, std::make_shared<OpenFile>(std::move(edited), path.text(), true, counters_));
   return opened;
 }
 

@@ -17,19 +17,49 @@ std::uint64_t ReadAheadBudget::share() const {
   return std::min(kMaxWindow, bytes_ / streams);
 }
 
-OpenFile::OpenFile(std::shared_ptr<CachedFile> file, std::string path, ReadAheadBudget* budget)
-    : file_(std::move(file)), path_(std::move(path)), budget_(budget) {}
+OpenFile::OpenFile(std::shared_ptr<CachedFile> file, std::shared_ptr<ContentCheck> check,
+                   std::string path, ReadAheadBudget* budget, MountCounters& counters)
+    : file_(std::move(file)),
+      check_(std::move(check)),
+      path_(std::move(path)),
+      budget_(budget),
+      counters_(counters),
+      use_(counters.opened(path_)) {}
 
-OpenFile::OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes)
-    : path_(std::move(path)), budget_(nullptr), writes_(writes), edited_(std::move(edited)) {}
+OpenFile::OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes,
+                   MountCounters& counters)
+    : path_(std::move(path)),
+      budget_(nullptr),
+      writes_(writes),
+      counters_(counters),
+      use_(counters.opened(path_)),
+      edited_(std::move(edited)) {}
 
 OpenFile::~OpenFile() {
   stop_.request_stop();
   if (is_stream_) budget_->remove_stream();
+  if (check_) check_->let_go();
+}
+
+CachedFile::Completion OpenFile::counted(const std::shared_ptr<OperationTimer>& timer,
+                                         CachedFile::Completion completion) {
+  return [&counters = counters_, use = use_, timer, completion = std::move(completion)](
+             const Error* error, ReadBytes bytes) {
+    counters.read_answered(*use, *timer, error, bytes.size());
+    completion(error, std::move(bytes));
+  };
 }
 
 std::function<void(const Error&)> OpenFile::read(ByteRange range,
                                                  CachedFile::Completion completion) {
+  const auto timer = std::make_shared<OperationTimer>();
+  auto abandon = start_read(range, counted(timer, std::move(completion)));
+  timer->call_returned();
+  return abandon;
+}
+
+std::function<void(const Error&)> OpenFile::start_read(ByteRange range,
+                                                       CachedFile::Completion completion) {
   if (const auto written = edited()) {
     written->read(range, [completion = std::move(completion)](const Error* error,
                                                               std::vector<std::byte> bytes) {
@@ -40,7 +70,8 @@ std::function<void(const Error&)> OpenFile::read(ByteRange range,
     });
     return [](const Error&) {};
   }
-  auto abandon = file_->read(range, std::move(completion));
+  auto abandon = check_ ? check_->read(file_, range, std::move(completion))
+                        : file_->read(range, std::move(completion));
   if (budget_ != nullptr) read_ahead(range);
   return abandon;
 }

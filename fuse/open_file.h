@@ -8,8 +8,10 @@
 #include <string>
 
 #include "common/cache/cached_file.h"
+#include "common/cache/content_check.h"
 #include "common/cache/read_ahead.h"
 #include "fuse/edited_file.h"
+#include "fuse/mount_stats.h"
 
 namespace red {
 
@@ -31,9 +33,13 @@ class ReadAheadBudget {
 /// What one open handle remembers. Thread-safe: the kernel reads one handle in parallel.
 class OpenFile {
  public:
-  OpenFile(std::shared_ptr<CachedFile> file, std::string path, ReadAheadBudget* budget);
+  /// `check` is null if nothing is promised about the content; `budget` is null if nothing is to be
+  /// read ahead. `counters` must outlive this and its reads.
+  OpenFile(std::shared_ptr<CachedFile> file, std::shared_ptr<ContentCheck> check, std::string path,
+           ReadAheadBudget* budget, MountCounters& counters);
   /// Of a file that is being written; `writes`: by this handle, too.
-  OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes);
+  OpenFile(std::shared_ptr<EditedFile> edited, std::string path, bool writes,
+           MountCounters& counters);
   /// Calls off what was read ahead for this handle.
   ~OpenFile();
   OpenFile(const OpenFile&) = delete;
@@ -52,11 +58,17 @@ class OpenFile {
 
  private:
   void read_ahead(ByteRange range);
+  CachedFile::Completion counted(const std::shared_ptr<OperationTimer>& timer,
+                                 CachedFile::Completion completion);
+  std::function<void(const Error&)> start_read(ByteRange range, CachedFile::Completion completion);
 
   const std::shared_ptr<CachedFile> file_;  ///< null if it was opened while it was being written
+  const std::shared_ptr<ContentCheck> check_;
   const std::string path_;
   ReadAheadBudget* const budget_;  ///< null: nothing is read ahead
   const bool writes_ = false;
+  MountCounters& counters_;
+  const std::shared_ptr<FileUse> use_;
   std::stop_source stop_;
 
   mutable std::mutex mutex_;

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "fuse/cache_use_socket.h"
 #include "fuse/mount_daemon.h"
 #include "fuse/mount_registry.h"
 #include "fuse/mount_table.h"
 #include "fuse/printable.h"
+#include "fuse/status_socket.h"
 
 namespace red {
 namespace {
@@ -49,8 +49,9 @@ Row describe(const MountEntry& mount, const std::optional<MountRegistry>& regist
     return row;
   }
   row[2] = std::to_string(record.pid);
-  const std::string use = ask_cache_use(registry->socket_path(record), kAnswerLimit);
-  if (!use.empty()) row[4] = printable(use);
+  const auto use =
+      ask_status(registry->socket_path(record), status_question::kCacheUse, kAnswerLimit);
+  if (use && !use->empty()) row[4] = printable(*use);
   return row;
 }
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <string>
 
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 namespace {

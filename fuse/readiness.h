@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "common/error.h"
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

@@ -12,6 +12,7 @@
 #include "fuse/mount_holders.h"
 #include "fuse/mount_registry.h"
 #include "fuse/mount_table.h"
+#include "fuse/mount_target.h"
 #include "fuse/printable.h"
 #include "fuse/process_handle.h"
 #include "fuse/unmount.h"
@@ -31,52 +32,6 @@ constexpr auto kHolderSearchLimit = 1500ms;
 constexpr auto kEndsByItselfLimit = 3000ms;  // it may have writes to send
 constexpr auto kEndsBySignalLimit = 3000ms;
 constexpr auto kDiesLimit = 1000ms;
-
-struct Target {
-  MountEntry mount;
-  std::optional<MountRegistry> registry;
-  std::optional<MountRecord> record;
-  std::optional<ProcessHandle> daemon;
-};
-
-[[noreturn]] void fail_as_foreign(const fs::path& path, const std::string& why = "") {
-  throw Error(ErrorKind::Mount, "cannot unmount " + path.string() + ": it is no mount of ours" +
-                                    (why.empty() ? "" : " (" + why + ")"));
-}
-
-MountEntry find_mount(const fs::path& path) {
-  LocatedDirectory located;
-  try {
-    located = locate_directory(path);
-  } catch (const Error& error) {
-    fail_as_foreign(path, error.message());
-  }
-  for (const MountEntry& entry : read_mount_table()) {
-    const bool matches = entry.id == located.mount_id && entry.mount_point == located.real_path;
-    if (matches && entry.is_ours()) return entry;
-  }
-  fail_as_foreign(path);
-}
-
-/// Who serves the mount, as far as it was recorded. A record is a file of the mount's owner: root
-/// must not be led by it to a process of somebody else.
-Target find_target(const fs::path& path) {
-  Target target{find_mount(path), {}, {}, {}};
-  const uid_t owner = target.mount.owner.value_or(::geteuid());
-  target.registry = MountRegistry::find_of(owner);
-  if (!target.registry) return target;
-  const auto registered = target.registry->find(target.mount.mount_point);
-  if (!registered ||
-      registered->record.device.value_or(target.mount.device) != target.mount.device) {
-    return target;
-  }
-  target.record = registered->record;
-  auto daemon = ProcessHandle::find(registered->record.pid, registered->record.start_ticks);
-  if (registered->daemon_alive && daemon && daemon->user() == owner) {
-    target.daemon = std::move(daemon);
-  }
-  return target;
-}
 
 /// The kernel tells nobody when the last file is closed: try again.
 UnmountResult unmount_patiently(const fs::path& mount_point) {
@@ -116,7 +71,7 @@ void detach_from_holders(const MountEntry& mount) {
 }  // namespace
 
 void umount_dir(const fs::path& mount_point) {
-  const Target target = find_target(mount_point);
+  const MountTarget target = find_mount_target(mount_point, "unmount");
   std::optional<WriteLossesReader> losses;
   if (target.record) losses.emplace(target.registry->losses_path(*target.record));
   if (unmount_patiently(target.mount.mount_point) == UnmountResult::Busy) {

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/unique_fd.h"
 #include "fuse/bounded_child.h"
 #include "fuse/process_handle.h"
-#include "fuse/unique_fd.h"
 
 namespace red {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "common/error.h"
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 
 namespace red {
 

@@ -9,23 +9,30 @@ set -euo pipefail
 build=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
   libarchive-dev libbotan-2-dev libcli11-dev libcurl4-openssl-dev libfuse3-dev libspdlog-dev
-  libssh2-1-dev libssl-dev libxml2-dev nlohmann-json3-dev zlib1g-dev
+  libssh2-1-dev libssl-dev libxml2-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev
 )
+# To make packages with cpack.
+package=(binutils dpkg-dev file)
 # To run the executable: libraries come by themselves; fusermount3 is for ordinary users.
 run=(ca-certificates fuse3)
 # To test: libraries, and the servers that the tests start themselves.
 test=(
-  googletest libgmock-dev libgtest-dev librapidcheck-dev
+  googletest libgmock-dev libgtest-dev libmd-dev librapidcheck-dev libvalijson-dev
   apache2 caddy lighttpd lighttpd-mod-webdav nginx python3
-  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-pyxnat
+  openssh-server proftpd-core proftpd-mod-crypto python3-asyncssh python3-jsonschema python3-pyxnat
   curl fuse3 openssh-client openssl passwd procps
 )
+# To compare with (tests/bench/bench.py): peers, which it leaves out where they are missing.
+bench=(aria2 curl httpdirfs lftp nginx openssh-client openssh-server rclone rsync sshfs)
+# To test in containers (ctest label container); debootstrap can make the base images where no
+# registry of images is reached.
+container=(busybox-static crun debootstrap podman uidmap)
 # To show it at work (tests/demo.sh).
 demo=(nginx)
 # To check formatting.
 check=(clang-format-14)
 
-readonly groups=(build run test demo check)
+readonly groups=(build package run test container bench demo check)
 
 packages_of() {
   local group

@@ -2,7 +2,7 @@
 # Installs what is missing, builds, and runs the test suite:
 #   tests/run.sh [PRESET] [-DCMAKE_OPTION=...]... [CTEST ARGUMENT...]
 # PRESET is one of CMakePresets.json, "release" if not given. The default set runs, unless a ctest
-# argument -L names another label ("slow", "endurance").
+# argument -L names another label ("slow", "endurance", "container").
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,9 @@ jobs=$(nproc)
 # Most tests wait rather than compute.
 tests_at_a_time=$((2 * jobs))
 
-tests/packages.sh install build test
+groups=(build test)
+if [[ " $* " == *" -L container "* ]]; then groups+=(package container); fi
+tests/packages.sh install "${groups[@]}"
 cmake --preset "$preset" -DBUILD_TESTING=ON -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "${options[@]}"
 cmake --build --preset "$preset" --parallel "$jobs"
 if [[ " $* " == *" -L "* ]]; then

@@ -35,11 +35,13 @@ class FileReception::Sink final : public ReadSink {
 };
 
 FileReception::FileReception(std::shared_ptr<RemoteFile> file, std::shared_ptr<LocalTarget> target,
-                             std::optional<std::uint64_t> expected_size, int max_reads,
+                             std::optional<std::uint64_t> expected_size,
+                             std::optional<std::uint32_t> expected_mode, int max_reads,
                              Progress& progress, const Clock& clock, std::stop_token stop,
                              Callbacks callbacks)
     : file_(std::move(file)),
       expected_size_(expected_size),
+      expected_mode_(expected_mode),
       max_reads_(max_reads),
       progress_(progress),
       clock_(clock),
@@ -129,7 +131,7 @@ bool FileReception::restart(Id id) {
 }
 
 void FileReception::adopt_answer(const ReadAnswer& answer) {
-  target_->set_attributes({answer.mode, answer.version.modified});
+  target_->set_attributes({answer.mode ? answer.mode : expected_mode_, answer.version.modified});
   const auto size = answer.version.size;
   if (!size) return;
   if (expected_size_ && *expected_size_ != *size) throw wrong_size(*size, *expected_size_);

@@ -30,10 +30,12 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
     std::function<void()> on_done;        ///< exactly once, last: result() is there
   };
 
-  /// `expected_size` is what a listing promised, and is part of what `progress` expects already.
+  /// `expected_size` is what a listing promised, and is part of what `progress` expects already;
+  /// `expected_mode` is for answers that tell none.
   /// `progress` and `clock` must outlive this.
   FileReception(std::shared_ptr<RemoteFile> file, std::shared_ptr<LocalTarget> target,
-                std::optional<std::uint64_t> expected_size, int max_reads, Progress& progress,
+                std::optional<std::uint64_t> expected_size,
+                std::optional<std::uint32_t> expected_mode, int max_reads, Progress& progress,
                 const Clock& clock, std::stop_token stop, Callbacks callbacks);
 
   void start();
@@ -70,6 +72,7 @@ class FileReception : public std::enable_shared_from_this<FileReception> {
   // set once
   const std::shared_ptr<RemoteFile> file_;
   const std::optional<std::uint64_t> expected_size_;
+  const std::optional<std::uint32_t> expected_mode_;  ///< permission bits
   const int max_reads_;
   Progress& progress_;
   const Clock& clock_;

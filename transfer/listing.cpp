@@ -101,7 +101,8 @@ const FieldTable<ListingEntry>& directory_fields() {
                class_binding("Directory"))
           .add({.key = "basename", .meaning = "name of the directory", .required = true},
                basename_binding())
-          .add({"listing", "what is in it", "nothing"}, children_binding())
+          .add({.key = "listing", .meaning = "what is in it", .default_words = "nothing"},
+               children_binding())
           .add({"location", "not used"}, ignored(JsonType::String))
           .add({"path", "not used"}, ignored(JsonType::String));
   return table;

@@ -43,6 +43,7 @@ struct WantedFile {
   Version known;
   std::optional<std::uint64_t> size;
   std::optional<Checksum> checksum;
+  std::optional<std::uint32_t> mode;
 };
 
 /// The work of one receive_dir: directories are listed by some threads, files are read without
@@ -79,6 +80,7 @@ class TreeReceiver {
   using JobId = std::uint64_t;
   struct Job {
     WantedFile wanted;
+    std::shared_ptr<RemoteFile> file;
     std::shared_ptr<FileReception> reception;
   };
 
@@ -137,7 +139,7 @@ void TreeReceiver::want_listed(const RemotePath& directory, const Listing& listi
     progress_.expect(1, entry.size.value_or(0));
     std::optional<Checksum> checksum;
     if (entry.sha1) checksum = Checksum{DigestAlgorithm::Sha1, *entry.sha1};
-    files_.push_back({std::move(path), {}, entry.size, std::move(checksum)});
+    files_.push_back({std::move(path), {}, entry.size, std::move(checksum), {}});
   }
 }
 
@@ -203,7 +205,7 @@ void TreeReceiver::want_entries(const RemotePath& directory, std::vector<Entry> 
       }
       ++files;
       bytes += entry.size.value_or(0);
-      files_.push_back({std::move(path), entry.version(), entry.size, entry.checksum});
+      files_.push_back({std::move(path), entry.version(), entry.size, entry.checksum, entry.mode});
     }
   }
   progress_.expect(files, bytes);
@@ -236,11 +238,11 @@ void TreeReceiver::start(WantedFile wanted) {
             group_.end();
           }};
   const auto reception =
-      std::make_shared<FileReception>(std::move(file), std::move(target), wanted.size, max_reads_,
+      std::make_shared<FileReception>(file, std::move(target), wanted.size, wanted.mode, max_reads_,
                                       progress_, clock_, group_.stop(), std::move(callbacks));
   {
     const std::lock_guard lock(mutex_);
-    jobs_.emplace(id, Job{std::move(wanted), reception});
+    jobs_.emplace(id, Job{std::move(wanted), std::move(file), reception});
   }
   group_.begin();
   reception->start();
@@ -254,6 +256,7 @@ void TreeReceiver::complete(JobId id) {
     if (job.wanted.checksum) check(*target, *job.wanted.checksum);
     target->commit();
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::Integrity) job.file->distrust();
     throw error.within("receiving " + job.wanted.path.text());
   }
   progress_.file_done();

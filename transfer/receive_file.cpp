@@ -97,7 +97,7 @@ std::shared_ptr<LocalTarget> receive_into(std::unique_ptr<LocalTarget> target, R
   // The reception may end a moment after it has rung for the last time.
   const auto doorbell = std::make_shared<Doorbell>();
   const auto reception = std::make_shared<FileReception>(
-      store.open({}, {}), std::move(target), std::nullopt, max_reads, progress, clock,
+      store.open({}, {}), std::move(target), std::nullopt, std::nullopt, max_reads, progress, clock,
       std::move(stop),
       FileReception::Callbacks{.on_read_ended = [doorbell] { doorbell->ring(false); },
                                .on_done = [doorbell] { doorbell->ring(true); }});

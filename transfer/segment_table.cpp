@@ -30,7 +30,8 @@ std::optional<SegmentTable::Piece> SegmentTable::take() {
   if (largest == active_.end() || rest(*largest) < 2 * kMinPiece) return std::nullopt;
   Segment& segment = largest->second;
   if (segment.end == kUnknownEnd) return std::nullopt;
-  const ByteRange tail{segment.next + (segment.end - segment.next) / 2, segment.end};
+  const std::uint64_t middle = segment.next + (segment.end - segment.next) / 2;
+  const ByteRange tail{middle - middle % kGrain, segment.end};
   segment.end = tail.begin;
   return add(tail);
 }

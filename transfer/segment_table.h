@@ -19,6 +19,8 @@ class SegmentTable {
   static constexpr std::uint64_t kUnknownEnd = std::numeric_limits<std::uint64_t>::max();
   /// No read is worth its request for less.
   static constexpr std::uint64_t kMinPiece = 4 << 20;
+  /// Pieces begin at multiples of it: caches on the way have blocks.
+  static constexpr std::uint64_t kGrain = 64 << 10;
 
   struct Piece {
     Id id = 0;

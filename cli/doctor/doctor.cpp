@@ -109,7 +109,7 @@ void show_machine(const SiteFileCheck& site_file, const Subject* subject, Report
   const SiteOptions& site = site_file.site;
   const CacheOptions cache = cache_options(site, subject);
   report.show(site_file.row);
-  report.show(check_trust_store(system_trust_store(), site.web.ca_certificate));
+  report.show(check_ca_store(find_ca_store(), site.web.ca_certificate));
   report.show(check_proxies(proxy_variables(), site.web.proxy));
   report.show(check_clock(std::chrono::system_clock::now(), build_day()));
   report.show(check_cache_directory(cache.directory));

@@ -158,6 +158,18 @@ Finding look_at_directory(const fs::path& directory) {
   return {is_good ? FindingStatus::Ok : FindingStatus::Note, std::move(text)};
 }
 
+std::string_view words_for(CaStore::Origin origin) {
+  switch (origin) {
+    case CaStore::Origin::Environment:
+      return " (SSL_CERT_FILE)";
+    case CaStore::Origin::System:
+      return "";
+    case CaStore::Origin::OwnCopy:
+      return " (came with the program)";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string bytes_text(std::uint64_t bytes) {
@@ -190,22 +202,22 @@ SiteFileCheck check_site_file(const fs::path& file) {
   }
 }
 
-FindingRow check_trust_store(const TrustStore& store,
-                             const std::optional<std::string>& ca_certificate) {
+FindingRow check_ca_store(const std::optional<CaStore>& store,
+                          const std::optional<std::string>& ca_certificate) {
   if (ca_certificate) {
     return trust_row("caCertificate of the site file", count_certificates(*ca_certificate));
   }
-  if (!store.file.empty()) {
-    const auto text = read_all(store.file);
-    if (text) return trust_row(store.file, count_certificates(*text));
+  if (!store) {
     return row("CA store", FindingStatus::Missing,
-               store.file + " cannot be read" + std::string(kInstallCertificates));
+               "there is none" + std::string(kInstallCertificates));
   }
-  if (!store.directory.empty()) {
-    return trust_row(store.directory, certificates_in_directory(store.directory));
-  }
+  const std::string path = store->path.string();
+  if (store->is_directory) return trust_row(path, certificates_in_directory(path));
+  const auto text = read_all(path);
+  if (text)
+    return trust_row(path + std::string(words_for(store->origin)), count_certificates(*text));
   return row("CA store", FindingStatus::Missing,
-             "libcurl knows of none" + std::string(kInstallCertificates));
+             path + " cannot be read" + std::string(kInstallCertificates));
 }
 
 FindingRow check_proxies(const std::vector<ProxyVariable>& variables,

@@ -9,8 +9,8 @@
 
 #include "cli/doctor/finding_table.h"
 #include "common/access/shared_fields.h"
+#include "common/net/ca_store.h"
 #include "common/net/proxy.h"
-#include "common/net/trust_store.h"
 
 namespace red {
 
@@ -24,8 +24,8 @@ struct SiteFileCheck {
 SiteFileCheck check_site_file(const std::filesystem::path& file = kSiteFile);
 
 /// `ca_certificate` is what the site file gives instead of the store; PEM.
-FindingRow check_trust_store(const TrustStore& store,
-                             const std::optional<std::string>& ca_certificate);
+FindingRow check_ca_store(const std::optional<CaStore>& store,
+                          const std::optional<std::string>& ca_certificate);
 
 FindingRow check_proxies(const std::vector<ProxyVariable>& variables,
                          const std::optional<std::string>& site_proxy);

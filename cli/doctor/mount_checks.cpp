@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "common/error.h"
-#include "fuse/unique_fd.h"
+#include "common/unique_fd.h"
 #include "fuse/unmount.h"
 
 namespace red {

@@ -1,6 +1,8 @@
 #include "common/access/shared_fields.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -20,71 +22,93 @@ constexpr std::string_view kCacheDirectoryVariable = "RED_CONNECTOR_CACHE_DIR";
 /// A day: longer than anybody waits, and far from what a clock cannot hold.
 constexpr double kMaxTimeout = 86'400;
 
+/// Not larger than a file can be.
+constexpr double kMaxBytes = 0x1p62;
+
+[[noreturn]] void refuse(std::string_view reason) {
+  throw Error(ErrorKind::InvalidAccess, std::string(reason));
+}
+
+// --- Values --------------------------------------------------------------------------------------
+
 /// A daemon leaves the directory that the path was meant to start in.
-fs::path absolute_path(const std::string& text) {
-  if (text.find('\0') != std::string::npos) {
-    throw Error(ErrorKind::InvalidAccess, "a path cannot hold NUL");
-  }
+fs::path absolute_path(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) refuse("a path cannot hold NUL");
   return fs::absolute(text).lexically_normal();
 }
+
+/// The directory that a connector is called in is no matter of the site.
+fs::path site_path(std::string_view text) {
+  if (!text.starts_with('/')) refuse("must be an absolute path");
+  return absolute_path(text);
+}
+
+std::string parse_proxy(std::string_view text) {
+  Url::parse(text);
+  return std::string(text);
+}
+
+bool is_pem_text(std::string_view text) { return text.find("-----BEGIN ") != text.npos; }
+
+/// Read now: a daemon must not depend on files of the call that started it.
+std::string parse_certificate(std::string_view text) {
+  const bool is_text = is_pem_text(text);
+  std::string pem =
+      is_text ? std::string(text) : read_text_file(absolute_path(text), kMaxAccessBytes);
+  if (holds_certificate(pem)) return pem;
+  refuse(std::string(is_text ? "the text" : "the file") + " holds no certificate in PEM form");
+}
+
+std::string parse_site_certificate(std::string_view text) {
+  return parse_certificate(is_pem_text(text) ? text : site_path(text).native());
+}
+
+constexpr TextForm<fs::path> kPath{{R"(^[^\x00]+$)"}, absolute_path};
+constexpr TextForm<fs::path> kSitePath{{R"(^/[^\x00]*$)"}, site_path};
+constexpr TextForm<std::string> kProxy{{kUrlPattern}, parse_proxy};
+constexpr TextForm<std::string> kCertificate{{R"(^[^\x00]+$)"}, parse_certificate};
+constexpr TextForm<std::string> kSiteCertificate{{R"(^/[^\x00]*$|-----BEGIN )"},
+                                                 parse_site_certificate};
+/// Digits, a fraction, a unit; not zero.
+constexpr TextPattern kByteCount{R"(^[0-9]+(?:\.[0-9]+)?(?: ?(?:[kKMGT]?B|[KMGT]iB))?$)",
+                                 R"(^[0.]+(?:[^0-9.]|$))"};
 
 template <typename Target>
 Binding<Target> byte_count(std::optional<std::uint64_t> Target::*member) {
   return {
       {{.type = JsonType::Integer, .words = "a number of bytes", .minimum = 1},
-       {.type = JsonType::String, .min_length = 1, .words = kSizeWords}},
+       {.type = JsonType::String, .min_length = 1, .pattern = kByteCount, .words = kSizeWords}},
       [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
         try {
-          target.*member =
-              value.string() ? parse_byte_count(*value.string()) : value.unsigned_integer();
+          target.*member = value.string()
+                               ? parse_byte_count(*value.string())
+                               : static_cast<std::uint64_t>(std::min(*value.number(), kMaxBytes));
         } catch (const Error& error) {
           problems.add(place, error.message());
         }
       }};
 }
 
-const FieldTable<CacheForm>& cache_fields() {
-  static const auto table =
-      FieldTable<CacheForm>()
-          .add({"dir", "directory of a cache on disk"},
-               parsed_text(&CacheForm::directory, absolute_path))
-          .add({"size", "bound of the cache on disk"}, byte_count(&CacheForm::size))
-          .add({"memory", "bound of the cache in memory",
-                "256 MiB, or a quarter of the container's memory limit if that is less"},
-               byte_count(&CacheForm::memory));
-  return table;
-}
-
-Binding<BoundedForm> cache_binding() {
-  return {
-      {{.type = JsonType::Boolean},
-       {.type = JsonType::Object, .members = &cache_fields().descriptions()}},
-      [](const JsonValue& value, const JsonPlace& place, BoundedForm& form, Problems& problems) {
-        CacheForm& cache = form.cache.emplace();
-        if (const bool* enabled = value.boolean()) {
-          cache.enabled = *enabled;
-        } else {
-          cache_fields().read(value, place, cache, problems);
-        }
-      }};
-}
-
-const FieldTable<BoundedForm>& bounded_fields() {
-  static const auto table =
-      FieldTable<BoundedForm>()
-          .add({"connections", "upper bound of connections to the server", "HTTP: 32, SSH: 4"},
-               integer(&BoundedForm::connections, 1))
-          .add({"cache",
-                "what is kept between reads: true, false (nothing), or an object with bounds",
-                "true"},
-               cache_binding());
-  return table;
+Binding<BoundedForm> cache_binding(const FieldTable<CacheForm>& table) {
+  return {{{.type = JsonType::Boolean}, {.type = JsonType::Object, .form = &table.description()}},
+          [&table](const JsonValue& value, const JsonPlace& place, BoundedForm& form,
+                   Problems& problems) {
+            CacheForm& cache = form.cache.emplace();
+            if (const bool* enabled = value.boolean()) {
+              cache.enabled = *enabled;
+            } else {
+              table.read(value, place, cache, problems);
+            }
+          }};
 }
 
 /// A listing in place stays as it is; a file is read now, it may be gone when it is wanted.
 Binding<SharedForm> listing_binding() {
   return {{{.type = JsonType::Array},
-           {.type = JsonType::String, .min_length = 1, .words = "the path of a JSON file"}},
+           {.type = JsonType::String,
+            .min_length = 1,
+            .pattern = kPath.pattern,
+            .words = "the path of a JSON file"}},
           [](const JsonValue& value, const JsonPlace& place, SharedForm& form, Problems& problems) {
             if (!value.string()) {
               form.listing = ListingText{value.to_text(), "in the access data"};
@@ -99,26 +123,58 @@ Binding<SharedForm> listing_binding() {
           }};
 }
 
-std::string parse_proxy(const std::string& text) {
-  Url::parse(text);
-  return text;
+// --- Tables --------------------------------------------------------------------------------------
+
+FieldTable<CacheForm> cache_fields(const TextForm<fs::path>& path) {
+  return FieldTable<CacheForm>()
+      .add({.key = "dir", .meaning = "directory of a cache on disk", .default_words = "none"},
+           parsed_text(&CacheForm::directory, path))
+      .add({.key = "size", .meaning = "bound of the cache on disk"}, byte_count(&CacheForm::size))
+      .add({.key = "memory",
+            .meaning = "bound of the cache in memory",
+            .default_words =
+                "256 MiB, or a quarter of the container's memory limit if that is less"},
+           byte_count(&CacheForm::memory));
 }
 
-std::string parse_ca_certificate(const std::string& text) {
-  const bool is_text = text.find("-----BEGIN ") != std::string::npos;
-  // Read now: a daemon must not depend on files of the call that started it.
-  std::string pem = is_text ? text : read_text_file(text, kMaxAccessBytes);
-  if (holds_certificate(pem)) return pem;
-  throw Error(ErrorKind::InvalidAccess,
-              std::string(is_text ? "the text" : "the file") + " holds no certificate in PEM form");
+FieldDescription connections_field() {
+  return {.key = "connections", .meaning = "upper bound of connections to the server"};
+}
+
+FieldTable<BoundedForm> bounded_fields(FieldDescription connections,
+                                       const FieldTable<CacheForm>& cache) {
+  return FieldTable<BoundedForm>()
+      .add(std::move(connections), integer(&BoundedForm::connections, 1))
+      .add(
+          {.key = "cache",
+           .meaning = "what is kept between reads: true, false (nothing), or an object with bounds",
+           .default_value = JsonValue(true)},
+          cache_binding(cache));
+}
+
+FieldTable<WebForm> make_web_fields(const TextForm<std::string>& certificate) {
+  return FieldTable<WebForm>()
+      .add({.key = "caCertificate",
+            .meaning =
+                "certificates to trust instead of the system's: PEM text or the path of a file",
+            .default_words = "the system's store"},
+           parsed_text(&WebForm::ca_certificate, certificate))
+      .add({.key = "proxy",
+            .meaning = "URL of a proxy",
+            .default_words = "from http_proxy, https_proxy and no_proxy in the environment"},
+           parsed_text(&WebForm::proxy, kProxy));
 }
 
 const FieldTable<SiteOptions>& site_table() {
-  static const auto table = FieldTable<SiteOptions>()
-                                .include(bounded_fields(), &SiteOptions::bounded)
-                                .include(web_fields(), &SiteOptions::web);
+  static const auto cache = cache_fields(kSitePath);
+  static const auto table =
+      FieldTable<SiteOptions>()
+          .include(bounded_fields(connections_field(), cache), &SiteOptions::bounded)
+          .include(make_web_fields(kSiteCertificate), &SiteOptions::web);
   return table;
 }
+
+// --- Joining -------------------------------------------------------------------------------------
 
 template <typename Value>
 std::optional<Value> bounded(const std::optional<Value>& asked, const std::optional<Value>& bound) {
@@ -148,57 +204,92 @@ double unit_named(std::string_view name) {
   return 0;
 }
 
+std::string_view take_digits(std::string_view& text) {
+  const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string_view digits = text.substr(0, end);
+  text.remove_prefix(end);
+  return digits;
+}
+
+bool is_zero(std::string_view digits) { return digits.find_first_not_of('0') == digits.npos; }
+
+/// Nothing if the file is missing.
+std::optional<std::string> text_of_site_file(const fs::path& file) {
+  try {
+    return read_text_file(file, kMaxAccessBytes);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::LocalIo && error.error_number() == ENOENT) return std::nullopt;
+    throw error.within("reading the site file");
+  }
+}
+
 }  // namespace
 
 std::uint64_t parse_byte_count(std::string_view text) {
-  const char* const end = text.data() + text.size();
-  double number = 0;
-  const auto [rest, failure] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-  std::string_view unit(rest, static_cast<std::size_t>(end - rest));
-  if (unit.starts_with(' ')) unit.remove_prefix(1);
-  const double bytes = std::floor(number * unit_named(unit));
-  // Not larger than a file can be, and false for what is no number at all.
-  if (failure == std::errc() && bytes >= 1 && bytes <= 0x1p62) {
-    return static_cast<std::uint64_t>(bytes);
+  std::string_view rest = text;
+  const std::string_view whole = take_digits(rest);
+  std::string_view fraction = "0";
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(1);
+    fraction = take_digits(rest);
   }
-  throw Error(ErrorKind::InvalidAccess, "must be a number of bytes or " + std::string(kSizeWords));
+  const std::string_view number(text.data(), text.size() - rest.size());
+  const bool has_blank = rest.starts_with(' ');
+  if (has_blank) rest.remove_prefix(1);
+  const double unit = has_blank && rest.empty() ? 0 : unit_named(rest);
+  if (whole.empty() || fraction.empty() || unit == 0 || (is_zero(whole) && is_zero(fraction))) {
+    refuse("must be a number of bytes or " + std::string(kSizeWords));
+  }
+  // What a double cannot hold is left as it is: too small, or too large.
+  double count = is_zero(whole) ? 0 : kMaxBytes;
+  std::from_chars(number.data(), number.data() + number.size(), count, std::chars_format::fixed);
+  return static_cast<std::uint64_t>(std::clamp(std::ceil(count * unit), 1.0, kMaxBytes));
 }
 
-const FieldTable<SharedForm>& shared_fields() {
-  static const auto table =
-      FieldTable<SharedForm>()
-          .include(bounded_fields(), &SharedForm::bounded)
-          .add({"timeout", "seconds to wait for a TCP connection", "HTTP: 10, SSH: 120"},
-               positive_number(&SharedForm::timeout, kMaxTimeout))
-          .add({"listing", "mount-dir: the CWL listing of the tree, or the path of a JSON file"},
-               listing_binding())
-          .add({"allowOther", "mount-dir: whether other users may read the mount", "false"},
-               boolean(&SharedForm::allow_other))
-          .add({"report", "mount-dir: the file that takes the report of the mount when it ends"},
-               parsed_text(&SharedForm::report, absolute_path));
-  return table;
+FieldTable<SharedForm> shared_fields(const ProtocolDefaults& defaults) {
+  static const auto cache = cache_fields(kPath);
+  const auto timeout = std::chrono::duration_cast<std::chrono::seconds>(defaults.connect_timeout);
+  FieldDescription connections = connections_field();
+  connections.default_value = json_integer(defaults.connections);
+  return FieldTable<SharedForm>()
+      .include(bounded_fields(std::move(connections), cache), &SharedForm::bounded)
+      .add({.key = "timeout",
+            .meaning = "seconds to wait for a TCP connection",
+            .default_value = json_integer(timeout.count())},
+           positive_number(&SharedForm::timeout, kMaxTimeout))
+      .add({.key = "listing",
+            .meaning = "mount-dir: the CWL listing of the tree, or the path of a JSON file",
+            .default_words = "none"},
+           listing_binding())
+      .add({.key = "allowOther",
+            .meaning = "mount-dir: whether other users may read the mount",
+            .default_value = JsonValue(false)},
+           boolean(&SharedForm::allow_other))
+      .add({.key = "report",
+            .meaning = "mount-dir: the file that takes the report of the mount when it ends",
+            .default_words = "none"},
+           parsed_text(&SharedForm::report, kPath));
 }
 
 const FieldTable<WebForm>& web_fields() {
-  static const auto table =
-      FieldTable<WebForm>()
-          .add({"caCertificate",
-                "certificates to trust instead of the system's: PEM text or the path of a file",
-                "the system's store"},
-               parsed_text(&WebForm::ca_certificate, parse_ca_certificate))
-          .add({"proxy", "URL of a proxy",
-                "from http_proxy, https_proxy and no_proxy in the environment"},
-               parsed_text(&WebForm::proxy, parse_proxy));
+  static const auto table = make_web_fields(kCertificate);
   return table;
 }
 
-const std::vector<FieldDescription>& site_fields() { return site_table().descriptions(); }
+void set_web_options(const WebForm& asked, const WebForm& site, HttpClientOptions& client) {
+  const auto& certificate = asked.ca_certificate ? asked.ca_certificate : site.ca_certificate;
+  const auto& proxy = asked.proxy ? asked.proxy : site.proxy;
+  client.ca_certificate = certificate.value_or(std::string());
+  client.proxy = proxy.value_or(std::string());
+  client.proxy_has_exceptions = !asked.proxy;
+}
+
+const FormDescription& site_form() { return site_table().description(); }
 
 SiteOptions read_site_options(const fs::path& file) {
   SiteOptions site;
-  if (std::error_code ignored; fs::exists(file, ignored)) {
-    JsonDocument document =
-        parse_json(read_text_file(file, kMaxAccessBytes), "site file " + file.string());
+  if (const std::optional<std::string> text = text_of_site_file(file)) {
+    JsonDocument document = parse_json(*text, "site file " + file.string());
     site_table().read(document.root, JsonPlace(), site, document.problems);
     document.problems.throw_if_any(document.name);
   }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/json/field_table.h"
+#include "common/net/http_client.h"
 #include "common/remote/access_options.h"
 
 namespace red {
@@ -39,7 +40,13 @@ struct SharedForm {
   std::optional<std::filesystem::path> report;
 };
 
-const FieldTable<SharedForm>& shared_fields();
+/// What a protocol takes when nobody says anything.
+struct ProtocolDefaults {
+  int connections;
+  std::chrono::milliseconds connect_timeout;
+};
+
+FieldTable<SharedForm> shared_fields(const ProtocolDefaults& defaults);
 const FieldTable<WebForm>& web_fields();
 
 /// What the site says: /etc/red-connector.json, and RED_CONNECTOR_CACHE_DIR in the environment.
@@ -53,19 +60,19 @@ inline constexpr std::string_view kSiteFile = "/etc/red-connector.json";
 /// A missing file says nothing. Throws Error{InvalidAccess} if it is wrong, Error{LocalIo} if it
 /// cannot be read.
 SiteOptions read_site_options(const std::filesystem::path& file = kSiteFile);
-const std::vector<FieldDescription>& site_fields();
-
-/// What a protocol takes when nobody says anything.
-struct ProtocolDefaults {
-  int connections;
-  std::chrono::milliseconds connect_timeout;
-};
+/// The form of the site file.
+const FormDescription& site_form();
 
 /// Joins what the access data, the site and the protocol say.
 AccessOptions to_access_options(const SharedForm& form, const SiteOptions& site,
                                 const ProtocolDefaults& defaults);
 
-/// Bytes of "2 GiB", "256 MiB", "1.5GB", "4096". Throws Error{InvalidAccess} with the reason.
+/// Certificates and proxy as the access data says, else as the site says. The environment's
+/// no_proxy makes exceptions from the site's proxy, as from the environment's own.
+void set_web_options(const WebForm& asked, const WebForm& site, HttpClientOptions& client);
+
+/// Bytes of "2 GiB", "256 MiB", "1.5GB", "4096", rounded up, and not more than a file can have.
+/// Throws Error{InvalidAccess} with the reason.
 std::uint64_t parse_byte_count(std::string_view text);
 
 }  // namespace red

@@ -91,6 +91,7 @@ std::vector<BlockRun> BlockCache::request(ContentId content,
       if (found != slots_.end() && found->second.is_present) {
         request->blocks_[index - run.first] = found->second.block;
         used_.splice(used_.begin(), used_, found->second.used);
+        bytes_without_use_ -= std::exchange(found->second.bytes_without_use, 0);
         continue;
       }
       ++request->missing_;
@@ -128,12 +129,14 @@ std::shared_ptr<Block> BlockCache::claimed(ContentId content, std::uint64_t inde
   return slots_.at({content, index}).block;
 }
 
-void BlockCache::publish(ContentId content, std::uint64_t index, bool keep) {
+void BlockCache::publish(ContentId content, std::uint64_t index, bool keep, std::size_t bytes) {
   Finished finished;
   {
     const std::lock_guard lock(mutex_);
     const auto position = slots_.find({content, index});
     Slot& slot = position->second;
+    if (slot.waiters.empty()) slot.bytes_without_use = static_cast<std::uint32_t>(bytes);
+    bytes_without_use_ += slot.bytes_without_use;
     for (const auto& request : std::exchange(slot.waiters, {})) {
       if (request->done_) continue;
       request->blocks_[index - request->run_.first] = slot.block;
@@ -209,6 +212,11 @@ void BlockCache::drop(ContentId content, BlockRun run) {
     const auto position = slots_.find({content, index});
     if (position != slots_.end() && position->second.is_present) erase(position);
   }
+}
+
+std::uint64_t BlockCache::bytes_without_use() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_without_use_;
 }
 
 void BlockCache::reserve(std::int64_t bytes) {

@@ -107,8 +107,10 @@ class BlockCache {
   /// The memory of a claimed block, for its fetcher to fill.
   std::shared_ptr<Block> claimed(ContentId content, std::uint64_t index);
 
-  /// The claimed block is filled. If `keep` is false it goes to its waiters only.
-  void publish(ContentId content, std::uint64_t index, bool keep = true);
+  /// The claimed block is filled, with so many bytes. If `keep` is false it goes to its waiters
+  /// only.
+  void publish(ContentId content, std::uint64_t index, bool keep = true,
+               std::size_t bytes = kBlockSize);
 
   /// The fetch of these claimed blocks failed. Requests that wait for one of them and whose
   /// deadline is later than `retry_before` keep waiting: the blocks they need stay claimed and are
@@ -137,6 +139,8 @@ class BlockCache {
   std::size_t max_bytes() const noexcept { return max_bytes_; }
   /// Memory of blocks, cached, being filled or still lent.
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
+  /// Bytes of blocks that were filled and that nobody has asked for, cached or gone again.
+  std::uint64_t bytes_without_use() const;
 
  private:
   struct Key {
@@ -153,6 +157,7 @@ class BlockCache {
   struct Slot {
     std::shared_ptr<Block> block;
     bool is_present = false;
+    std::uint32_t bytes_without_use = 0;  ///< that were filled in, until somebody asks for them
     std::vector<std::shared_ptr<BlockRequest>> waiters;  // only while it is fetched
     std::list<Key>::iterator used;                       // only if present
   };
@@ -173,6 +178,7 @@ class BlockCache {
   Slots slots_;
   std::list<Key> used_;  ///< present blocks, most recently used first
   std::int64_t reserved_ = 0;
+  std::uint64_t bytes_without_use_ = 0;
 };
 
 }  // namespace red

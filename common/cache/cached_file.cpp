@@ -114,7 +114,7 @@ class CachedFile::Fetch final : public ReadSink {
       std::memcpy(block_->data() + within, bytes.data(), count);
       bytes = bytes.subspan(count);
       next_ += count;
-      if (next_ == block_end) publish();
+      if (next_ == block_end) publish(block_end - done_ * kBlockSize);
     }
     return bytes.empty();
   }
@@ -130,9 +130,10 @@ class CachedFile::Fetch final : public ReadSink {
   }
 
  private:
-  void publish() {
+  void publish(std::size_t bytes) {
     block_.reset();
-    file_->environment_.cache.publish(file_->content_, done_++, file_->environment_.keep_blocks);
+    file_->environment_.cache.publish(file_->content_, done_++, file_->environment_.keep_blocks,
+                                      bytes);
   }
 
   /// The server sends the whole file: it goes to the spool, and so do those who wait for blocks.
@@ -267,7 +268,7 @@ void CachedFile::answered(const ReadAnswer& answer) {
     const std::lock_guard lock(mutex_);
     if (!size_) size_ = answer.version.size;
   }
-  listener_.on_answer(answer);
+  if (!answer.is_from_cache) listener_.on_answer(answer);
 }
 
 void CachedFile::remember_failure(BlockRun run, const Error& error) {

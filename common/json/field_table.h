@@ -11,43 +11,11 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/json/form_description.h"
 #include "common/json/json_value.h"
 #include "common/json/problems.h"
 
 namespace red {
-
-struct FieldDescription;
-
-/// What a value may be, in the terms of JSON Schema. This is what is checked, and what messages and
-/// documents say.
-struct ValueShape {
-  JsonType type = JsonType::String;
-  std::vector<std::string_view> values = {};  ///< strings: the only ones that are allowed
-  std::size_t min_length = 0;                 ///< strings
-  std::string_view words = {};         ///< instead of the type's words: "a size like "2 GiB""
-  std::optional<double> minimum = {};  ///< numbers
-  std::optional<double> above = {};    ///< numbers: an exclusive minimum
-  std::optional<double> maximum = {};  ///< numbers
-  const std::vector<FieldDescription>* members = nullptr;  ///< objects with known keys
-  bool any_keys = false;  ///< objects with keys of the user's choice
-};
-
-/// One key of a form, for people and for schemas.
-struct FieldDescription {
-  std::string_view key;
-  std::string_view meaning;
-  std::string_view default_text = {};  ///< empty: none
-  bool required = false;
-  std::vector<ValueShape> shapes = {};  ///< alternatives
-};
-
-/// Whether the value has one of the shapes; else reports what it must be.
-bool check_shape(const std::vector<ValueShape>& shapes, const JsonValue& value,
-                 const JsonPlace& place, Problems& problems);
-
-/// Reports a key that no field has, with the nearest one that there is.
-void report_unknown_key(const JsonPlace& place, std::string_view key,
-                        const std::vector<FieldDescription>& known, Problems& problems);
 
 /// How a value gets into a Target: called with values of one of the shapes only; may report what a
 /// shape cannot say.
@@ -63,26 +31,40 @@ template <typename Target>
 class FieldTable {
  public:
   /// Adds a key; the description's shapes come from the binding.
-  FieldTable& add(FieldDescription description, Binding<Target> binding) {
-    description.shapes = std::move(binding.shapes);
-    descriptions_.push_back(std::move(description));
+  FieldTable& add(FieldDescription field, Binding<Target> binding) {
+    field.shapes = std::move(binding.shapes);
+    description_.fields.push_back(std::move(field));
     readers_.push_back(std::move(binding.read));
     return *this;
   }
 
-  /// Takes over the keys of another table that fills a part of the target.
+  /// Adds what keys say together.
+  FieldTable& add(Rule rule) {
+    description_.rules.push_back(std::move(rule));
+    return *this;
+  }
+
+  /// Adds a key that is not for this form.
+  FieldTable& add(MisplacedKey key) {
+    description_.misplaced_keys.push_back(key);
+    return *this;
+  }
+
+  /// Takes over the keys and rules of another table that fills a part of the target.
   template <typename Part>
   FieldTable& include(const FieldTable<Part>& table, Part Target::*part) {
-    for (std::size_t i = 0; i < table.descriptions_.size(); ++i) {
-      descriptions_.push_back(table.descriptions_[i]);
-      readers_.push_back([read = table.readers_[i], part](
-                             const JsonValue& value, const JsonPlace& place, Target& target,
-                             Problems& problems) { read(value, place, target.*part, problems); });
+    append(description_.fields, table.description_.fields);
+    append(description_.rules, table.description_.rules);
+    append(description_.misplaced_keys, table.description_.misplaced_keys);
+    for (const auto& reader : table.readers_) {
+      readers_.push_back(
+          [reader, part](const JsonValue& value, const JsonPlace& place, Target& target,
+                         Problems& problems) { reader(value, place, target.*part, problems); });
     }
     return *this;
   }
 
-  const std::vector<FieldDescription>& descriptions() const { return descriptions_; }
+  const FormDescription& description() const { return description_; }
 
   /// Fills what the object gives; everything that is wrong is added to `problems`.
   void read(const JsonValue& value, const JsonPlace& place, Target& target,
@@ -91,32 +73,43 @@ class FieldTable {
     for (const JsonValue::Member& member : *value.object()) {
       read_member(member, place, target, problems);
     }
-    for (const FieldDescription& field : descriptions_) {
-      if (field.required && !value.find(field.key)) {
-        problems.add(JsonPlace(place, field.key), "missing");
-      }
-    }
+    check_combination(description_, value, place, problems);
   }
 
  private:
   template <typename Other>
   friend class FieldTable;
 
+  template <typename Element>
+  static void append(std::vector<Element>& all, const std::vector<Element>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+
   void read_member(const JsonValue::Member& member, const JsonPlace& place, Target& target,
                    Problems& problems) const {
     const JsonPlace here(place, member.name);
-    for (std::size_t i = 0; i < descriptions_.size(); ++i) {
-      if (descriptions_[i].key != member.name) continue;
-      if (check_shape(descriptions_[i].shapes, member.value, here, problems)) {
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+      const FieldDescription& field = description_.fields[i];
+      if (field.key != member.name) continue;
+      if (check_shape(field.shapes, member.value, here, problems)) {
         readers_[i](member.value, here, target, problems);
       }
       return;
     }
-    report_unknown_key(here, member.name, descriptions_, problems);
+    report_unknown_key(here, member.name, description_, problems);
   }
 
-  std::vector<FieldDescription> descriptions_;
+  FormDescription description_;
   std::vector<decltype(Binding<Target>::read)> readers_;
+};
+
+/// How a text becomes what it means.
+template <typename Value>
+struct TextForm {
+  TextPattern pattern;  ///< what `parse` takes, and nothing else
+  /// Throws Error with the reason (and without the text). May refuse what matches the pattern only
+  /// for reasons that lie outside the text, or that no pattern can tell.
+  Value (*parse)(std::string_view text);
 };
 
 /// A string, not empty.
@@ -132,7 +125,7 @@ Binding<Target> text(std::optional<std::string> Target::*member) {
 template <typename Target>
 Binding<Target> secret(std::optional<std::string> Target::*member) {
   return {
-      {{.type = JsonType::String}},
+      {{.type = JsonType::String, .pattern = {R"(^[^\x00]*$)"}}},
       [member](const JsonValue& value, const JsonPlace& place, Target& target, Problems& problems) {
         target.*member = *value.string();
         if (value.string()->find('\0') != std::string::npos) {
@@ -141,13 +134,12 @@ Binding<Target> secret(std::optional<std::string> Target::*member) {
       }};
 }
 
-/// A string, not empty, that `parse` turns into what is meant, or throws Error with the reason (and
-/// without the text).
-template <typename Target, typename Value, typename Parse>
-Binding<Target> parsed_text(std::optional<Value> Target::*member, Parse parse) {
-  return {{{.type = JsonType::String, .min_length = 1}},
-          [member, parse](const JsonValue& value, const JsonPlace& place, Target& target,
-                          Problems& problems) {
+/// A string, not empty, of a form.
+template <typename Target, typename Value>
+Binding<Target> parsed_text(std::optional<Value> Target::*member, TextForm<Value> form) {
+  return {{{.type = JsonType::String, .min_length = 1, .pattern = form.pattern}},
+          [member, parse = form.parse](const JsonValue& value, const JsonPlace& place,
+                                       Target& target, Problems& problems) {
             try {
               target.*member = parse(*value.string());
             } catch (const Error& error) {
@@ -197,7 +189,7 @@ Binding<Target> positive_number(std::optional<double> Target::*member, double ma
 /// An object that has a table of its own, which must outlive this binding.
 template <typename Target, typename Part>
 Binding<Target> object(std::optional<Part> Target::*member, const FieldTable<Part>& table) {
-  return {{{.type = JsonType::Object, .members = &table.descriptions()}},
+  return {{{.type = JsonType::Object, .form = &table.description()}},
           [member, &table](const JsonValue& value, const JsonPlace& place, Target& target,
                            Problems& problems) {
             table.read(value, place, (target.*member).emplace(), problems);

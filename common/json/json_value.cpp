@@ -89,6 +89,17 @@ std::string JsonValue::to_text() const {
   return "null";
 }
 
+std::string JsonValue::to_indented_text() const {
+  constexpr int kIndent = 2;
+  return nlohmann::ordered_json::parse(to_text()).dump(kIndent);
+}
+
+JsonValue json_integer(std::int64_t value) {
+  return value < 0 ? JsonValue(value) : JsonValue(static_cast<std::uint64_t>(value));
+}
+
+JsonValue json_string(std::string_view value) { return JsonValue(std::string(value)); }
+
 std::string_view words_for(JsonType type) {
   switch (type) {
     case JsonType::Null:

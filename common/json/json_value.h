@@ -48,6 +48,8 @@ class JsonValue {
 
   /// As compact JSON text.
   std::string to_text() const;
+  /// As JSON text for people: a line for each member, indented.
+  std::string to_indented_text() const;
 
  private:
   Content content_;
@@ -57,6 +59,9 @@ struct JsonValue::Member {
   std::string name;
   JsonValue value;
 };
+
+JsonValue json_integer(std::int64_t value);
+JsonValue json_string(std::string_view value);
 
 /// "a string", "an object", … for messages.
 std::string_view words_for(JsonType type);

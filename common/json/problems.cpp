@@ -5,23 +5,26 @@
 namespace red {
 namespace {
 
-std::string escaped(std::string_view key) {
+/// Control characters become escapes, so that one problem stays one line.
+std::string visible(std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
-  std::string text;
-  for (const char c : key) {
+  std::string shown;
+  for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '~') {
-      text += "~0";
-    } else if (c == '/') {
-      text += "~1";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      text += "\\u00";
-      text += kHex[byte >> 4];
-      text += kHex[byte & 0xf];
+    if (byte < 0x20 || byte == 0x7f) {
+      shown += "\\u00";
+      shown += kHex[byte >> 4];
+      shown += kHex[byte & 0xf];
     } else {
-      text += c;
+      shown += c;
     }
   }
+  return shown;
+}
+
+std::string escaped(std::string_view key) {
+  std::string text;
+  for (const char c : key) text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
   return text;
 }
 
@@ -32,11 +35,11 @@ std::string JsonPlace::pointer() const {
   return parent_->pointer() + "/" + (is_index_ ? std::to_string(index_) : escaped(key_));
 }
 
-std::string JsonPlace::text() const { return parent_ ? pointer() : "(top level)"; }
+std::string JsonPlace::text() const { return parent_ ? visible(pointer()) : "(top level)"; }
 
 void Problems::add(std::string_view where, std::string_view text) {
   ++count_;
-  if (lines_.size() < kMaxLines) lines_.push_back(std::string(where) + ": " + std::string(text));
+  if (lines_.size() < kMaxLines) lines_.push_back(std::string(where) + ": " + visible(text));
 }
 
 void Problems::throw_if_any(std::string_view document) const {

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/net/ca_store.h"
 #include "common/net/proxy.h"
 #include "common/net/tls_probe.h"
-#include "common/net/trust_store.h"
 
 namespace red {
 namespace {
@@ -101,8 +101,8 @@ Finding connect(const Hop& hop, std::chrono::milliseconds timeout, const Request
 std::string trust_text(const HttpClientOptions& options) {
   if (!options.verify_tls) return "not verified";
   if (!options.ca_certificate.empty()) return "verified by caCertificate";
-  const TrustStore store = system_trust_store();
-  return "verified by " + (store.file.empty() ? store.directory : store.file);
+  const auto store = find_ca_store();
+  return "verified by " + (store ? store->path.string() : "no certificate: there is no CA store");
 }
 
 std::string certificate_text(const CertificateSummary& certificate, long days) {

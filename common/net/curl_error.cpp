@@ -78,7 +78,9 @@ Error tls_error(const CurlFailure& failure) {
   if (failure.code == CURLE_PEER_FAILED_VERIFICATION) {
     message += "; if this server is to be trusted, give caCertificate, or disableSSLVerification";
   } else if (failure.code == CURLE_SSL_CACERT_BADFILE) {
-    message += "; check caCertificate, or install the system's CA certificates (ca-certificates)";
+    message +=
+        "; check caCertificate and SSL_CERT_FILE, or install the system's CA certificates "
+        "(ca-certificates)";
   }
   return {ErrorKind::Tls, std::move(message)};
 }

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "common/error.h"
-#include "common/net/trust_store.h"
 
 namespace red {
 namespace {
@@ -90,20 +89,25 @@ void CurlHandle::set_tls() {
     // libcurl does not write to a blob; its C interface knows no const.
     curl_blob blob{const_cast<char*>(certificate.data()), certificate.size(), CURL_BLOB_NOCOPY};
     set(CURLOPT_CAINFO_BLOB, &blob);
-  } else if (!certificate.empty()) {
-    set(CURLOPT_CAINFO, certificate.c_str());
-  }
-  // A certificate that was given is meant to be the only one.
-  if (!certificate.empty() || system_trust_store().directory.empty()) {
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  } else if (!certificate.empty()) {
+    set_ca_store({.path = certificate});
+  } else if (const auto store = find_ca_store()) {
+    set_ca_store(*store);
   }
+}
+
+void CurlHandle::set_ca_store(const CaStore& store) {
+  // Never both, as libcurl has it at first: with a directory beside the file it reads the file anew
+  // for every connection (20 ms), and it would trust what was not meant.
+  set(CURLOPT_CAINFO, store.is_directory ? nullptr : store.path.c_str());
+  set(CURLOPT_CAPATH, store.is_directory ? store.path.c_str() : nullptr);
 }
 
 void CurlHandle::set_proxy() {
   if (options_.proxy.empty()) return;  // libcurl asks the environment
   set(CURLOPT_PROXY, options_.proxy.c_str());
-  // What the access data says goes before the environment's no_proxy.
-  set(CURLOPT_NOPROXY, "");
+  if (!options_.proxy_has_exceptions) set(CURLOPT_NOPROXY, "");
 }
 
 void CurlHandle::prepare(const CurlLeg& leg) {

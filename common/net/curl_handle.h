@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "common/net/ca_store.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
 
@@ -54,6 +55,7 @@ class CurlHandle {
   template <typename Value>
   void set(CURLoption option, Value value);
   void set_tls();
+  void set_ca_store(const CaStore& store);
   void set_proxy();
   void set_method(const CurlLeg& leg);
   void set_credentials(const CurlLeg& leg);

@@ -114,8 +114,9 @@ struct HttpClientOptions {
   HttpCredentials credentials;
   HttpHeaders headers;  ///< sent to the first host only, like credentials
   bool verify_tls = true;
-  std::string ca_certificate;  ///< PEM text or path; empty: the system's store
-  std::string proxy;           ///< empty: from the environment
+  std::string ca_certificate;         ///< PEM text or path; empty: the system's store
+  std::string proxy;                  ///< empty: from the environment
+  bool proxy_has_exceptions = false;  ///< `proxy` is not for what the environment's no_proxy names
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds stall_timeout{20'000};  ///< no byte for so long is Error{TimedOut}
   int max_connections = 32;

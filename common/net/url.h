@@ -37,6 +37,17 @@ struct Url {
   }
 };
 
+/// What Url::parse() takes, as a regular expression (ECMA-262): scheme, user information, host (a
+/// name or an IPv6 address), port, and the rest.
+inline constexpr std::string_view kUrlPattern =
+    R"(^[Hh][Tt][Tt][Pp][Ss]?://)"
+    R"((?:[^\x00-\x1f\x7f/?#]*@)?)"
+    R"((?:[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7d\x7f]+|)"
+    R"(\[[A-Za-z0-9._~%-]*:[A-Za-z0-9._~:%-]*\]))"
+    R"((?::(?:0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9])"
+    R"(|6553[0-5]))?)?)"
+    R"((?:[/?#][^\x00-\x1f\x7f]*)?$)";
+
 /// Percent-encodes a path component: everything but unreserved characters (RFC 3986 section 2.3)
 /// and those sub-delims that no server mistakes.
 std::string encode_component(std::string_view raw);

@@ -29,6 +29,8 @@ struct ReadAnswer {
   Version version;                ///< as far as the answer tells it; its size is the whole file's
   std::string content_type;
   std::optional<std::uint32_t> mode = {};  ///< permission bits, where the protocol has them
+  /// From what was kept of an earlier answer: the server has confirmed nothing.
+  bool is_from_cache = false;
 };
 
 /// Takes the bytes of one read, in order, on the transport's thread: it must not block on the
@@ -65,6 +67,14 @@ class RemoteFile {
 
   /// What is known of the content so far.
   virtual Version version() const = 0;
+
+  /// What the whole content has to have before it may be taken for the file's, where that is known
+  /// beforehand. The reads do not check it.
+  virtual std::optional<Checksum> promised_checksum() const { return std::nullopt; }
+
+  /// A checksum has shown that the bytes are not what they must be: what a cache has kept of them
+  /// beyond this process is not used any more. Touches the local disk at most.
+  virtual void distrust() {}
 };
 
 /// What a file to send has beside its bytes. A protocol without such things leaves them out.
@@ -118,6 +128,17 @@ class TreeUploader {
 /// What a store is opened for; one value per function of the CLI specification.
 enum class Purpose { ReceiveFile, ReceiveDir, MountDir, SendFile, SendDir };
 
+/// Who asks a store's server, as far as the answer may depend on it. What one asker has read is
+/// kept from all others, so all that the server could decide by belongs here, and how it proved to
+/// be the right server.
+struct Asker {
+  std::string name;         ///< who and how, without secrets; empty fields for anonymous
+  std::string secret = {};  ///< what proves it; empty: nothing
+  /// The server may tell ETags with its answers about a file, even if its lists do not: then lists
+  /// alone do not tell versions apart.
+  bool is_told_etags = false;
+};
+
 /// A tree of remote files, or one file: what any protocol offers. Blocking calls are thread-safe
 /// and meant for worker threads; all errors are red::Error.
 class RemoteStore {
@@ -143,6 +164,10 @@ class RemoteStore {
 
   /// Where a path is, for people and extended attributes; without credentials and query.
   virtual std::string location(const RemotePath& path) const = 0;
+
+  /// Nothing if what is read must not be kept beyond this process. Files are told apart by their
+  /// location().
+  virtual std::optional<Asker> asker() const { return std::nullopt; }
 
   /// Reaches out for a validation: connects, authenticates and checks that the root can serve the
   /// purpose, without side effect. Throws what a person has to mend. Does not look at content.

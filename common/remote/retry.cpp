@@ -29,7 +29,8 @@ milliseconds jittered_pause(const RetryPolicy& policy, int next_try) {
   return jittered(std::min(policy.first_pause * (1 << doublings), policy.max_pause));
 }
 
-void log_pause(const Error& error, milliseconds pause) {
+void note_pause(const RetryPolicy& policy, const Error& error, milliseconds pause) {
+  if (policy.retries != nullptr) policy.retries->fetch_add(1, std::memory_order_relaxed);
   if (!log_enabled(LogLevel::Debug)) return;
   log(LogLevel::Debug,
       "trying again in " + std::to_string(pause.count()) + " ms: " + error.message());
@@ -47,7 +48,7 @@ auto try_repeatedly(const RetryPolicy& policy, const RequestContext& context, Ca
       const auto pause =
           pause_before(policy, next_try, now() - start, error, now(), context.deadline);
       if (!pause) throw;
-      log_pause(error, *pause);
+      note_pause(policy, error, *pause);
       sleep_for(*pause, context.stop);
     }
   }
@@ -184,7 +185,7 @@ void RetryingRead::finish(const Error* error) noexcept {
 bool RetryingRead::pause(const Error& error) {
   const auto length = next_pause(error);
   if (!length) return false;
-  log_pause(error, *length);
+  note_pause(policy_, error, *length);
   return pauses_->add(shared_from_this(), *length, context_.stop);
 }
 
@@ -287,6 +288,7 @@ class RetryingFile final : public RemoteFile {
   }
 
   Version version() const override { return file_->version(); }
+  std::optional<Checksum> promised_checksum() const override { return file_->promised_checksum(); }
 
  private:
   const std::shared_ptr<RemoteFile> file_;
@@ -406,6 +408,7 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   bool listings_are_complete() const override { return store_->listings_are_complete(); }
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
@@ -449,9 +452,11 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
 }  // namespace
 
 // With three tries only, they are spread: a server that asks for patience gets some.
-RetryPolicy RetryPolicy::for_commands() { return {3, 8s, 10s, 2s, 1s}; }
+RetryPolicy RetryPolicy::for_commands() { return {3, 8s, 10s, 2s, 1s, nullptr}; }
 
-RetryPolicy RetryPolicy::for_mounts() { return {kUnlimited, 30s, 30s, 2s, kFirstResumePause}; }
+RetryPolicy RetryPolicy::for_mounts() {
+  return {kUnlimited, 30s, 30s, 2s, kFirstResumePause, nullptr};
+}
 
 std::optional<milliseconds> pause_before(const RetryPolicy& policy, int next_try,
                                          Duration since_first_try, const Error& last_error,

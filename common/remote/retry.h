@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,6 +26,7 @@ struct RetryPolicy {
   std::chrono::milliseconds first_pause{
       100};  ///< doubled from try to try; a break that resumes begins
              ///< with a tenth of a second whatever this says
+  std::atomic<std::uint64_t>* retries = nullptr;  ///< counts the tries after the first, if there
 
   /// One command of an engine: at most 3 tries within 8 s; a broken transfer resumes for 10 s.
   static RetryPolicy for_commands();

@@ -27,6 +27,7 @@ set(homes
   "nlohmann/.*               : common/json/"
   "zlib\\.h                   : common/protocols/xnat/ transfer/gzip_stream.cpp"
   "archive(_entry)?\\.h       : transfer/archive_reader.cpp"
+  "xxhash\\.h                 : common/cache/disk_content.cpp"
   "CLI/.*                    : cli/command_line.cpp"
   "spdlog/.*                 : common/logging.cpp"
   "libxml/.*                 : common/protocols/http/")

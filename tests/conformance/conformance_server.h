@@ -97,6 +97,9 @@ class ConformanceServer {
   virtual bool can_spare_the_target() const { return true; }
 
   // --- Contexts
+  /// What was read once is kept: the version that a file was opened with is still read when the
+  /// server has another.
+  virtual bool keeps_what_was_read() const { return false; }
   /// Only reads are stalled by stall().
   virtual bool answers_when_stalled() const { return false; }
 };

@@ -1,8 +1,10 @@
 #include <algorithm>
 
+#include "common/cache/disk_cached_store.h"
 #include "common/remote/retry.h"
 #include "tests/conformance/remote_store_conformance.h"
 #include "tests/fakes/fake_store.h"
+#include "tests/support/temporary_directory.h"
 
 namespace red::testing {
 namespace {
@@ -52,7 +54,7 @@ class FakeTree : public ConformanceServer {
   bool has_editor() const override { return false; }
   bool answers_when_stalled() const override { return true; }
 
- private:
+ protected:
   FakeStore tree_;
 };
 
@@ -67,12 +69,31 @@ class RetriedFakeTree final : public FakeTree {
   Timer timer_;
 };
 
+/// The same, read through a cache on disk.
+class DiskCachedFakeTree final : public FakeTree {
+ public:
+  std::unique_ptr<RemoteStore> open(const std::string& path, Purpose) override {
+    auto store = std::make_unique<FakeStore>(tree_, path);
+    store->ask_as(Asker{"somebody"});
+    return with_disk_cache(std::move(store),
+                           DiskCache::open({.directory = directory_ / "cache", .min_free = 0}));
+  }
+  bool keeps_what_was_read() const override { return true; }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
 INSTANTIATE_TEST_SUITE_P(FakeStore, RemoteStoreConformance, ::testing::Values(start<FakeTree>));
 INSTANTIATE_TEST_SUITE_P(FakeStore, UploaderConformance, ::testing::Values(start<FakeTree>));
 INSTANTIATE_TEST_SUITE_P(RetriedFakeStore, RemoteStoreConformance,
                          ::testing::Values(start<RetriedFakeTree>));
 INSTANTIATE_TEST_SUITE_P(RetriedFakeStore, UploaderConformance,
                          ::testing::Values(start<RetriedFakeTree>));
+INSTANTIATE_TEST_SUITE_P(DiskCachedFakeStore, RemoteStoreConformance,
+                         ::testing::Values(start<DiskCachedFakeTree>));
+INSTANTIATE_TEST_SUITE_P(DiskCachedFakeStore, UploaderConformance,
+                         ::testing::Values(start<DiskCachedFakeTree>));
 
 }  // namespace
 }  // namespace red::testing

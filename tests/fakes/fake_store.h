@@ -77,6 +77,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
   void take_uploads(bool yes);
   void take_trees(bool yes);  ///< at first it does not
   void deliver_pieces_of(std::size_t bytes);
+  void ask_as(std::optional<Asker> asker) { asker_ = std::move(asker); }  ///< at first nobody
 
   // Failures. A broken upload has read `bytes` of its source.
   void fail_next(FakeCall call, int times, const Error& error);
@@ -104,6 +105,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
   bool listings_are_complete() const override { return true; }
   int parallelism() const override { return 8; }
   std::string location(const RemotePath& path) const override;
+  std::optional<Asker> asker() const override { return asker_; }
   void check(Purpose purpose, const RequestContext& context) override;
   Examination examination() override;
   Uploader* uploader() override;
@@ -128,6 +130,7 @@ class FakeStore final : public RemoteStore, private Uploader, private TreeUpload
 
   const std::shared_ptr<Core> core_;
   const RemotePath root_;
+  std::optional<Asker> asker_;  ///< set before the store is used
 };
 
 }  // namespace red::testing

@@ -256,7 +256,7 @@ TEST(Install, PutsTheProgramItsLinksAndTheManualInPlace) {
               prefix.path() / "bin/red-connector");
     EXPECT_EQ(run({.arguments = {prefix / ("bin/" + name), "cli-version"}}).output, "1\n");
   }
-  EXPECT_TRUE(std::filesystem::exists(prefix / "share/man/man1/red-connector.1"));
+  EXPECT_TRUE(std::filesystem::exists(prefix / "share/man/man1/red-connector.1.gz"));
 }
 
 TEST(Cli, SubcommandsThatAConnectorLacksAreRefused) {

@@ -45,7 +45,7 @@ class HttpArchive : public ::testing::Test {
 TEST_F(HttpArchive, UnpacksWhatRealProgramsPack) {
   const NginxServer server;
   FileTree tree = nasty_tree(hard_names());
-  tree["large"] = random_bytes(2'000'000);
+  tree["large"] = random_bytes(500'000);
   tree["script"] = "#!/bin/sh\n";
   write_tree(source_, tree);
   std::filesystem::permissions(source_ / "script", std::filesystem::perms(0751));
@@ -71,7 +71,7 @@ TEST_F(HttpArchive, UnpacksWhatRealProgramsPack) {
 TEST_F(HttpArchive, UnpacksWhatPythonPacks) {
   const NginxServer server;
   FileTree tree = nasty_tree(nasty_names());
-  tree["large"] = random_bytes(9'000'000) + std::string(9'000'000, 'x');
+  tree["large"] = random_bytes(500'000) + std::string(500'000, 'x');
   write_tree(source_, tree);
   for (const char* format : {"zip", "tar", "gztar", "bztar", "xztar"}) {
     make({"python3", "-c",
@@ -212,9 +212,6 @@ TEST_F(HttpArchive, LeavesNothingOfAnArchiveThatIsCutOff) {
     EXPECT_THAT(receive(server.url("/a"), format), FailedWith(exit_code::kProtocol)) << format;
     expect_nothing_left();
   }
-  server.on("/a", truncated({.body = tar, .ranges = false}, tar.size() / 2));
-  EXPECT_THAT(receive(server.url("/a"), "tar"), FailedWith(exit_code::kNetwork));
-  expect_nothing_left();
 }
 
 TEST_F(HttpArchive, EndsOnAnArchiveWithoutEnd) {
@@ -284,11 +281,11 @@ TEST_F(HttpArchive, ShowsProgressOnATerminal) {
 
 TEST_F(HttpArchive, NeedsNoMemoryInProportion) {
   const NginxServer server;
-  write_file(server.root() / "a", TarBuilder().file("f", random_bytes(150'000'000)).archive());
+  write_file(server.root() / "a", TarBuilder().file("f", random_bytes(100'000'000)).archive());
   const Outcome outcome = receive(server.url("/a"), "tar");
   EXPECT_THAT(outcome, Succeeded());
-  EXPECT_LT(outcome.max_resident_kib, 100'000);
-  EXPECT_EQ(std::filesystem::file_size(target_ / "f"), 150'000'000u);
+  EXPECT_LT(outcome.max_resident_kib, 80'000);
+  EXPECT_EQ(std::filesystem::file_size(target_ / "f"), 100'000'000u);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ TEST_F(HttpJson, TakesNoOtherContentType) {
       "send-file", {{"url", server.url("/x")}, {"headers", {{"Content-Type", "text/plain"}}}},
       {file_});
   EXPECT_THAT(outcome, FailedWith(exit_code::kInvalidAccess));
-  EXPECT_THAT(outcome.errors, HasSubstr("/headers: Content-Type"));
+  EXPECT_THAT(outcome.errors, HasSubstr("/headers/Content-Type: "));
   EXPECT_EQ(server.connections(), 0);
 }
 

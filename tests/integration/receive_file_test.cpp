@@ -237,6 +237,28 @@ TEST_F(ReceiveFile, TrustsACertificateOnlyWhenToldTo) {
               FailedWith(exit_code::kTls));
 }
 
+TEST_F(ReceiveFile, TrustsTheCertificatesThatTheEnvironmentNames) {
+  const NginxServer server({.tls = true});
+  write_file(server.root() / "file", "content");
+  connector_.set_environment("SSL_CERT_FILE", server.authority());
+  EXPECT_THAT(receive(server.url("/file")), Succeeded());
+  connector_.set_environment("SSL_CERT_FILE", server.authority().string() + ".missing");
+  const Outcome outcome = receive(server.url("/file"));
+  EXPECT_THAT(outcome, FailedWith(exit_code::kTls));
+  EXPECT_THAT(outcome.errors, HasSubstr("SSL_CERT_FILE"));
+}
+
+TEST_F(ReceiveFile, TrustsTheDirectoryOfCertificatesThatTheEnvironmentNames) {
+  const NginxServer server({.tls = true});
+  write_file(server.root() / "file", "content");
+  const TemporaryDirectory certificates;
+  std::filesystem::copy_file(server.authority(), certificates / "authority.pem");
+  ASSERT_THAT(run({.arguments = {"/usr/bin/openssl", "rehash", certificates.path()}}), Succeeded());
+  connector_.set_environment("SSL_CERT_FILE", "");
+  connector_.set_environment("SSL_CERT_DIR", certificates.path());
+  EXPECT_THAT(receive(server.url("/file")), Succeeded());
+}
+
 TEST_F(ReceiveFile, UsesHttp2WhereItIsOffered) {
   const NginxServer server({.tls = true, .http2 = true});
   write_file(server.root() / "file", "content");

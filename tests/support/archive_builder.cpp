@@ -62,8 +62,10 @@ std::uint32_t crc_of(const std::string& content) {
 
 /// What the local header and the central directory have in common.
 std::string zip_fields(const ZipMember& member) {
-  return u16(20) + u16(member.flags) + u16(0) + u16(0) + u16(0x2a21) + u32(crc_of(member.content)) +
-         u32(member.content.size()) + u32(member.content.size()) + u16(member.name.size()) + u16(0);
+  return u16(20) + u16(member.flags) + u16(member.method) + u16(0) + u16(0x2a21) +
+         u32(crc_of(member.content)) + u32(member.content.size()) +
+         u32(member.method == 0 ? member.content.size() : member.size) + u16(member.name.size()) +
+         u16(0);
 }
 
 }  // namespace
@@ -145,6 +147,24 @@ std::string compressed(ArchiveFormat format, std::string_view tar) {
   if (!is_whole) throw std::runtime_error("libarchive cannot compress");
   bytes.resize(used);
   return bytes;
+}
+
+std::string deflated_zeros(int mebibytes) {
+  std::string zeros(1 << 20, '\0');
+  std::string chunk(1 << 20, '\0');
+  z_stream stream{};
+  ::deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
+  stream.next_in = reinterpret_cast<Bytef*>(zeros.data());
+  stream.avail_in = static_cast<uInt>(zeros.size());
+  stream.next_out = reinterpret_cast<Bytef*>(chunk.data());
+  stream.avail_out = static_cast<uInt>(chunk.size());
+  // After a full flush whatever follows depends on nothing before (zlib.h, deflate).
+  ::deflate(&stream, Z_FULL_FLUSH);
+  chunk.resize(stream.total_out);
+  ::deflateEnd(&stream);
+  std::string bytes;
+  for (int i = 0; i < mebibytes; ++i) bytes += chunk;
+  return bytes + std::string("\x03\x00", 2);  // an empty last block
 }
 
 }  // namespace red::testing

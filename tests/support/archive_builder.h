@@ -49,15 +49,21 @@ struct ZipMember {
   std::string content = "content";
   std::uint32_t mode = 0100644;  ///< st_mode
   std::uint16_t flags = 0;       ///< general purpose bit flag
+  std::uint16_t method = 0;      ///< by which the content is compressed already; 0: not
+  std::uint64_t size = 0;        ///< said to be its size then; its checksum is wrong
 };
 
 constexpr std::uint16_t kZipEncrypted = 1;
 constexpr std::uint16_t kZipUtf8 = 1 << 11;
+constexpr std::uint16_t kZipDeflate = 8;
 
-/// A zip archive of stored members, byte by byte (APPNOTE.TXT 6.3).
+/// A zip archive, byte by byte (APPNOTE.TXT 6.3).
 std::string zip_of(const std::vector<ZipMember>& members);
 
-/// A tar archive in the format, compressed; zeros compress as well as they can.
+/// A tar archive in the format.
 std::string compressed(ArchiveFormat format, std::string_view tar);
+
+/// So many MiB of zeros by kZipDeflate, made in no time.
+std::string deflated_zeros(int mebibytes);
 
 }  // namespace red::testing

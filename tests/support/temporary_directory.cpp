@@ -81,11 +81,17 @@ bool is_mounted(const std::filesystem::path& directory) {
   return false;
 }
 
-void detach_mounts_below(const std::filesystem::path& directory) {
+std::vector<std::string> mounts_below(const std::filesystem::path& directory) {
   const std::string itself = directory.string();
-  for (const std::string& point : mount_points()) {
-    if (point == itself || point.starts_with(itself + "/")) detach(point);
-  }
+  std::vector<std::string> points = mount_points();
+  std::erase_if(points, [&itself](const std::string& point) {
+    return point != itself && !point.starts_with(itself + "/");
+  });
+  return points;
+}
+
+void detach_mounts_below(const std::filesystem::path& directory) {
+  for (const std::string& point : mounts_below(directory)) detach(point);
 }
 
 }  // namespace red::testing

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace red::testing {
 
@@ -28,6 +29,9 @@ std::string temporary_prefix(int process);
 
 /// Whether something is mounted exactly there. Never touches the mounted file system.
 bool is_mounted(const std::filesystem::path& directory);
+
+/// What is mounted at or below `directory`, lower ones of a stack included.
+std::vector<std::string> mounts_below(const std::filesystem::path& directory);
 
 /// Detaches every mount at or below `directory`, whatever its server does.
 void detach_mounts_below(const std::filesystem::path& directory);

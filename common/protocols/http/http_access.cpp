@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "common/logging.h"
 
@@ -40,29 +41,43 @@ std::string upper_case(std::string text) {
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
-std::string parse_username(const std::string& text) {
-  if (std::none_of(text.begin(), text.end(), is_control)) return text;
+std::string parse_username(std::string_view text) {
+  if (std::none_of(text.begin(), text.end(), is_control)) return std::string(text);
   throw Error(ErrorKind::InvalidAccess, "must not hold control characters");
 }
 
 /// RFC 6750 section 2.1 allows less; what is refused here cannot stand in a header field.
-std::string parse_token(const std::string& text) {
+std::string parse_token(std::string_view text) {
   if (std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; })) {
-    return text;
+    return std::string(text);
   }
   throw Error(ErrorKind::InvalidAccess, "must hold visible ASCII characters only");
 }
 
+constexpr TextForm<Url> kUrl{{kUrlPattern}, Url::parse};
+constexpr TextForm<std::string> kUsername{{R"(^[^\x00-\x1f\x7f]+$)"}, parse_username};
+constexpr TextForm<std::string> kToken{{R"(^[\x21-\x7e]+$)"}, parse_token};
+
 const FieldTable<AuthForm>& auth_fields() {
   static const auto table =
       FieldTable<AuthForm>()
-          .add({"username", "user name, together with password"},
-               parsed_text(&AuthForm::username, parse_username))
-          .add({"password", "password, together with username"}, secret(&AuthForm::password))
-          .add({"method", "how user name and password are proved", "BASIC"},
+          .add({.key = "username", .meaning = "user name, together with password"},
+               parsed_text(&AuthForm::username, kUsername))
+          .add({.key = "password", .meaning = "password, together with username"},
+               secret(&AuthForm::password))
+          .add({.key = "method",
+                .meaning = "how user name and password are proved",
+                .default_value = json_string("BASIC")},
                choice(&AuthForm::method, {"BASIC", "Basic", "basic", "DIGEST", "Digest", "digest"}))
-          .add({"token", "bearer token, instead of username and password"},
-               parsed_text(&AuthForm::token, parse_token));
+          .add({.key = "token", .meaning = "bearer token, instead of username and password"},
+               parsed_text(&AuthForm::token, kToken))
+          .add(one_of_needed({"username", "password", "token"}, {},
+                             "needs username and password, or token"))
+          .add(needs("username", {"password", "token"}, "password"))
+          .add(needs("password", {"username", "token"}, "username"))
+          .add(not_together("token", {"username", "password"}, {},
+                            "username and password, or token, not both"))
+          .add(not_together("token", {"method"}, "method", "does not go with a token"));
   return table;
 }
 
@@ -76,32 +91,47 @@ bool is_token(std::string_view name) {
 }
 
 /// Fields by which a request would mean another one than ours.
+constexpr std::array<std::string_view, 20> kReservedHeaders{"Accept-Encoding",
+                                                            "Connection",
+                                                            "Content-Length",
+                                                            "Content-Range",
+                                                            "Depth",
+                                                            "Expect",
+                                                            "Host",
+                                                            "HTTP2-Settings",
+                                                            "If-Match",
+                                                            "If-None-Match",
+                                                            "If-Range",
+                                                            "If-Modified-Since",
+                                                            "If-Unmodified-Since",
+                                                            "Keep-Alive",
+                                                            "Proxy-Connection",
+                                                            "Range",
+                                                            "TE",
+                                                            "Trailer",
+                                                            "Transfer-Encoding",
+                                                            "Upgrade"};
+
 bool is_reserved_header(const std::string& name) {
-  constexpr std::array<std::string_view, 20> kReserved{"ACCEPT-ENCODING",
-                                                       "CONNECTION",
-                                                       "CONTENT-LENGTH",
-                                                       "CONTENT-RANGE",
-                                                       "DEPTH",
-                                                       "EXPECT",
-                                                       "HOST",
-                                                       "HTTP2-SETTINGS",
-                                                       "IF-MATCH",
-                                                       "IF-NONE-MATCH",
-                                                       "IF-RANGE",
-                                                       "IF-MODIFIED-SINCE",
-                                                       "IF-UNMODIFIED-SINCE",
-                                                       "KEEP-ALIVE",
-                                                       "PROXY-CONNECTION",
-                                                       "RANGE",
-                                                       "TE",
-                                                       "TRAILER",
-                                                       "TRANSFER-ENCODING",
-                                                       "UPGRADE"};
-  return std::find(kReserved.begin(), kReserved.end(), upper_case(name)) != kReserved.end();
+  return std::any_of(kReservedHeaders.begin(), kReservedHeaders.end(),
+                     [&](std::string_view each) { return equals_ignoring_case(each, name); });
 }
 
+constexpr std::string_view kContentType = "Content-Type";
+constexpr std::string_view kJsonType = "application/json";
+
+/// Whether a Content-Type is JSON's, with parameters or without (RFC 9110 section 8.3.1).
+bool is_json_type(std::string_view type) {
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return equals_ignoring_case(type, kJsonType);
+}
+constexpr TextPattern kJsonTypes{R"(^[Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]/[Jj][Ss][Oo][Nn])"
+                                 R"([ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?$)"};
+
 /// What is wrong with a header field; empty if nothing is.
-std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& earlier) {
+std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& earlier,
+                          HttpContent content) {
   const std::string* value = field.value.string();
   if (!value) return "must be a string";
   if (!is_token(field.name)) return "is no name of a header field";
@@ -111,15 +141,35 @@ std::string_view fault_of(const JsonValue::Member& field, const HttpHeaders& ear
   if (std::any_of(value->begin(), value->end(), is_forbidden)) {
     return "must not hold control characters";
   }
+  const bool must_be_json =
+      content == HttpContent::Json && equals_ignoring_case(field.name, kContentType);
+  if (must_be_json && !is_json_type(*value)) return "can only be application/json here";
   return {};
 }
 
-Binding<HttpForm> headers_binding() {
-  return {{{.type = JsonType::Object, .any_keys = true}},
-          [](const JsonValue& value, const JsonPlace& place, HttpForm& form, Problems& problems) {
+/// A text without control characters, but for the tab.
+constexpr TextPattern kHeaderValue{R"(^[^\x00-\x08\x0a-\x1f\x7f]*$)"};
+
+ValueShape shape_of_headers(HttpContent content) {
+  static const std::string reserved =
+      pattern_of_any_case({kReservedHeaders.begin(), kReservedHeaders.end()});
+  ValueShape shape{.type = JsonType::Object,
+                   .elements = {{.type = JsonType::String, .pattern = kHeaderValue}},
+                   .key_pattern = {"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", reserved}};
+  if (content == HttpContent::Json) {
+    shape.keyed_elements.push_back(
+        {pattern_of_any_case({kContentType}), {.type = JsonType::String, .pattern = kJsonTypes}});
+  }
+  return shape;
+}
+
+Binding<HttpForm> headers_binding(HttpContent content) {
+  return {{shape_of_headers(content)},
+          [content](const JsonValue& value, const JsonPlace& place, HttpForm& form,
+                    Problems& problems) {
             HttpHeaders& headers = form.headers.emplace();
             for (const JsonValue::Member& field : *value.object()) {
-              const std::string_view fault = fault_of(field, headers);
+              const std::string_view fault = fault_of(field, headers, content);
               if (fault.empty()) {
                 headers.add(field.name, *field.value.string());
               } else {
@@ -129,63 +179,55 @@ Binding<HttpForm> headers_binding() {
           }};
 }
 
-const FieldTable<HttpForm>& http_table() {
-  static const auto table =
-      FieldTable<HttpForm>()
-          .add({.key = "url",
-                .meaning = "http:// or https://; spaces and non-ASCII characters are encoded",
-                .required = true},
-               parsed_text(&HttpForm::url, Url::parse))
-          .add({"method", "method of the request",
-                "receive and mount: GET; send-file: POST; send-dir: PUT"},
-               choice(&HttpForm::method,
-                      {"GET", "Get", "get", "PUT", "Put", "put", "POST", "Post", "post"}))
-          .add({"auth", "credentials", "none"}, object(&HttpForm::auth, auth_fields()))
-          .add({"disableSSLVerification", "whether any certificate is accepted", "false"},
-               boolean(&HttpForm::disable_verification))
-          .add({"headers", "header fields that are sent with every request", "none"},
-               headers_binding())
-          .add({"archiveFormat", "red-connector-http-archive: the format to unpack"},
-               choice(&HttpForm::archive_format, {"zip", "tar", "gztar", "bztar", "xztar"}))
-          .include(web_fields(), &HttpForm::web)
-          .include(shared_fields(), &HttpForm::shared);
-  return table;
-}
-
 /// The method when the access data names none.
-std::string default_method(Purpose purpose) {
+std::string_view default_method(Purpose purpose) {
   if (purpose == Purpose::SendFile) return "POST";
   return purpose == Purpose::SendDir ? "PUT" : "GET";
 }
 
-bool transfers_one_file(Purpose purpose) {
-  return purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
+/// A directory takes no other method than its default.
+Binding<HttpForm> method_binding(Purpose purpose) {
+  Binding<HttpForm> binding =
+      choice(&HttpForm::method, {"GET", "Get", "get", "PUT", "Put", "put", "POST", "Post", "post"});
+  ValueShape& shape = binding.shapes.front();
+  if (purpose == Purpose::ReceiveDir || purpose == Purpose::MountDir) {
+    shape.values = {"GET", "Get", "get"};
+    shape.words = "GET, Get or get (a directory is read by no other method)";
+  } else if (purpose == Purpose::SendDir) {
+    shape.values = {"PUT", "Put", "put"};
+    shape.words = "PUT, Put or put (a directory is sent by no other method)";
+  }
+  return binding;
 }
 
-std::string method_for(Purpose purpose, const HttpForm& form, Problems& problems) {
-  const std::string expected = default_method(purpose);
-  const std::string method = form.method ? upper_case(*form.method) : expected;
-  if (method != expected && !transfers_one_file(purpose)) {
-    problems.add("/method", std::string(purpose == Purpose::SendDir ? "sending" : "reading") +
-                                " a directory takes " + expected + " only");
-  }
-  return method;
-}
-
-/// Looks at what is written, not at what was read: a key that has a wrong value is not missing.
-void check_auth(const JsonValue& auth, Problems& problems) {
-  const bool has_username = auth.find("username") != nullptr;
-  const bool has_password = auth.find("password") != nullptr;
-  if (auth.find("token")) {
-    if (has_username || has_password) {
-      problems.add("/auth", "username and password, or token, not both");
-    }
-    if (auth.find("method")) problems.add("/auth/method", "does not go with a token");
-  } else if (!has_username && !has_password) {
-    problems.add("/auth", "needs username and password, or token");
-  } else if (!has_username || !has_password) {
-    problems.add(has_username ? "/auth/password" : "/auth/username", "missing");
-  }
+FieldTable<HttpForm> http_table(Purpose purpose, HttpContent content) {
+  return FieldTable<HttpForm>()
+      .add({.key = "url",
+            .meaning = "http:// or https://; spaces and non-ASCII characters are encoded",
+            .required = true},
+           parsed_text(&HttpForm::url, kUrl))
+      .add({.key = "method",
+            .meaning = "method of the request",
+            .default_value = json_string(default_method(purpose))},
+           method_binding(purpose))
+      .add({.key = "auth", .meaning = "credentials", .default_words = "none"},
+           object(&HttpForm::auth, auth_fields()))
+      .add({.key = "disableSSLVerification",
+            .meaning = "whether any certificate is accepted",
+            .default_value = JsonValue(false)},
+           boolean(&HttpForm::disable_verification))
+      .add({.key = "headers",
+            .meaning = "header fields that are sent with every request",
+            .default_words = "none"},
+           headers_binding(content))
+      .add({.key = "archiveFormat",
+            .meaning = "red-connector-http-archive: the format to unpack",
+            .required = content == HttpContent::Archive},
+           choice(&HttpForm::archive_format, {"zip", "tar", "gztar", "bztar", "xztar"}))
+      .include(web_fields(), &HttpForm::web)
+      .include(shared_fields(kDefaults), &HttpForm::shared)
+      .add(not_together("auth", {{"headers", "Authorization"}}, "headers",
+                        "Authorization contradicts auth"));
 }
 
 HttpCredentials credentials_in(const AuthForm& auth) {
@@ -212,29 +254,11 @@ HttpClientOptions client_options(const HttpForm& form, const SiteOptions& site,
   client.credentials = form.auth ? credentials_in(*form.auth) : credentials_in(*form.url);
   client.headers = form.headers.value_or(HttpHeaders{});
   client.verify_tls = !form.disable_verification.value_or(false);
-  client.ca_certificate =
-      form.web.ca_certificate.value_or(site.web.ca_certificate.value_or(std::string()));
-  client.proxy = form.web.proxy.value_or(site.web.proxy.value_or(std::string()));
+  set_web_options(form.web, site.web, client);
   client.connect_timeout = options.connect_timeout;
   client.max_connections = options.connections;
   client.uses_tls = form.url->scheme == "https";
   return client;
-}
-
-constexpr std::string_view kJsonType = "application/json";
-
-/// Whether a Content-Type is JSON's, with parameters or without (RFC 9110 section 8.3.1).
-bool is_json_type(std::string_view type) {
-  type = type.substr(0, type.find(';'));
-  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
-  return upper_case(std::string(type)) == upper_case(std::string(kJsonType));
-}
-
-void check_content_type(const HttpHeaders& headers, Problems& problems) {
-  const auto type = headers.find("Content-Type");
-  if (type && !is_json_type(*type)) {
-    problems.add("/headers", "Content-Type can only be application/json here");
-  }
 }
 
 }  // namespace
@@ -242,21 +266,11 @@ void check_content_type(const HttpHeaders& headers, Problems& problems) {
 HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site,
                             HttpContent content) {
   HttpForm form;
-  http_table().read(document.root, JsonPlace(), form, document.problems);
-  HttpAccess access;
-  access.method = method_for(purpose, form, document.problems);
-  if (form.auth) check_auth(*document.root.find("auth"), document.problems);
-  if (form.auth && form.headers && form.headers->find("Authorization")) {
-    document.problems.add("/headers", "Authorization contradicts auth");
-  }
-  if (content == HttpContent::Json && form.headers) {
-    check_content_type(*form.headers, document.problems);
-  }
-  if (content == HttpContent::Archive && !document.root.find("archiveFormat")) {
-    document.problems.add("/archiveFormat", "missing");
-  }
+  http_table(purpose, content).read(document.root, JsonPlace(), form, document.problems);
   document.problems.throw_if_any(document.name);
 
+  HttpAccess access;
+  access.method = upper_case(form.method.value_or(std::string(default_method(purpose))));
   access.url = *form.url;
   access.options = to_access_options(form.shared, site, kDefaults);
   access.client = client_options(form, site, access.options);
@@ -269,6 +283,8 @@ HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOp
   return access;
 }
 
-const std::vector<FieldDescription>& http_fields() { return http_table().descriptions(); }
+FormDescription http_form(Purpose purpose, HttpContent content) {
+  return http_table(purpose, content).description();
+}
 
 }  // namespace red

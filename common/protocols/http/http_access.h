@@ -1,10 +1,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "common/access/shared_fields.h"
-#include "common/json/field_table.h"
+#include "common/json/form_description.h"
 #include "common/json/json_document.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
@@ -31,7 +30,7 @@ struct HttpAccess {
 HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOptions& site,
                             HttpContent content = HttpContent::Any);
 
-/// Every key of the form.
-const std::vector<FieldDescription>& http_fields();
+/// The form of the access data for one purpose.
+FormDescription http_form(Purpose purpose, HttpContent content = HttpContent::Any);
 
 }  // namespace red

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/net/http_answer.h"
+#include "common/net/http_asker.h"
 #include "common/net/http_error.h"
 #include "common/net/http_file.h"
 #include "common/net/redirect.h"
@@ -97,6 +98,12 @@ std::shared_ptr<RemoteFile> HttpStore::open(const RemotePath& path, const Versio
 
 std::string HttpStore::location(const RemotePath& path) const {
   return paths_.file(path).to_display();
+}
+
+/// What other methods answer is not the content of the URL.
+std::optional<Asker> HttpStore::asker() const {
+  if (access_.method != "GET") return std::nullopt;
+  return asker_of(access_.client, access_.url);
 }
 
 void HttpStore::check(Purpose purpose, const RequestContext& context) {

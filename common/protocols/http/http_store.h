@@ -24,6 +24,7 @@ class HttpStore final : public RemoteStore {
   bool listings_are_complete() const override { return lister_.is_webdav(); }
   int parallelism() const override { return access_.options.connections; }
   std::string location(const RemotePath& path) const override;
+  std::optional<Asker> asker() const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Examination examination() override;
   Uploader* uploader() override { return &uploader_; }

@@ -55,6 +55,10 @@ struct SftpForm {
   SharedForm shared;
 };
 
+JsonValue seconds_of(std::chrono::milliseconds time) {
+  return json_integer(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+}
+
 [[noreturn]] void refuse(std::string_view reason) {
   throw Error(ErrorKind::InvalidAccess, std::string(reason));
 }
@@ -65,9 +69,9 @@ bool is_visible(char c) { return c > 0x20 && c < 0x7f; }
 
 /// An IPv6 address may stand in brackets. Names may hold any letters, but nothing that belongs to a
 /// URL.
-std::string parse_host(const std::string& text) {
+std::string parse_host(std::string_view text) {
   const bool in_brackets = text.starts_with('[') && text.ends_with(']');
-  std::string host = in_brackets ? text.substr(1, text.size() - 2) : text;
+  const std::string_view host = in_brackets ? text.substr(1, text.size() - 2) : text;
   const auto is_foreign = [](char c) {
     return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f ||
            std::string_view("/@[]").find(c) != std::string_view::npos;
@@ -76,14 +80,18 @@ std::string parse_host(const std::string& text) {
     refuse("must be a name or an address and nothing else");
   }
   if (std::count(host.begin(), host.end(), ':') == 1) refuse("must not hold a port; port is a key");
-  return host;
+  return std::string(host);
 }
 
 /// C strings carry it from here on.
-std::string parse_without_nul(const std::string& text) {
-  if (text.find('\0') != std::string::npos) refuse("must not hold NUL");
-  return text;
+std::string parse_without_nul(std::string_view text) {
+  if (text.find('\0') != text.npos) refuse("must not hold NUL");
+  return std::string(text);
 }
+
+constexpr TextForm<std::string> kHost{
+    {R"(^(?:[^\x00-\x20\x7f/@\[\]]+|\[[^\x00-\x20\x7f/@\[\]]+\])$)", "^[^:]*:[^:]*$"}, parse_host};
+constexpr TextForm<std::string> kWithoutNul{{R"(^[^\x00]+$)"}, parse_without_nul};
 
 /// "a, b,c"
 bool add_ciphers(std::string_view text, std::vector<std::string>& ciphers) {
@@ -99,8 +107,14 @@ bool add_ciphers(std::string_view text, std::vector<std::string>& ciphers) {
   return true;
 }
 
+/// Visible characters, with commas between the names and blanks around them.
+constexpr TextPattern kCiphers{R"(^ *[\x21-\x2b\x2d-\x7e]+ *(?:, *[\x21-\x2b\x2d-\x7e]+ *)*$)"};
+
 Binding<SftpForm> ciphers_binding() {
-  return {{{.type = JsonType::String, .min_length = 1}, {.type = JsonType::Array}},
+  return {{{.type = JsonType::String, .min_length = 1, .pattern = kCiphers},
+           {.type = JsonType::Array,
+            .min_elements = 1,
+            .elements = {{.type = JsonType::String, .pattern = kCiphers}}}},
           [](const JsonValue& value, const JsonPlace& place, SftpForm& form, Problems& problems) {
             constexpr std::string_view kReason = "must hold names of ciphers";
             if (const std::string* names = value.string()) {
@@ -158,7 +172,7 @@ bool is_public_key(std::string_view type, std::string_view base64) {
 }
 
 /// "hosts type base64 comment", or the same without hosts, as in files of public keys.
-std::string parse_host_key(const std::string& text) {
+std::string parse_host_key(std::string_view text) {
   if (text.starts_with(kFingerprint)) return parse_fingerprint(text);
   const std::vector<std::string_view> words = words_of(text);
   if (!words.empty() && words[0].starts_with('@')) {
@@ -172,93 +186,129 @@ std::string parse_host_key(const std::string& text) {
   refuse("must be a fingerprint that starts with SHA256:, or a line of known_hosts");
 }
 
+/// A fingerprint alone, or words: the second or the third may be the key, and the first is no
+/// marker.
+constexpr TextForm<std::string> kHostKey{
+    {R"(^SHA256:[0-9A-Za-z+/]{43}=*$|)"
+     R"(^[ \t\r\n]*[^@ \t\r\n][^ \t\r\n]*[ \t\r\n]+(?:[^ \t\r\n]+[ \t\r\n]+)?)"
+     R"([0-9A-Za-z+/]+={0,2}(?:[ \t\r\n]|$))",
+     R"(^SHA256:[^ \t\r\n]*[ \t\r\n])"},
+    parse_host_key};
+
 // --- Tables --------------------------------------------------------------------------------------
+
+/// That it can be used is found out when the passphrase is known, too.
+Binding<AuthForm> private_key_binding() {
+  Binding<AuthForm> binding = text(&AuthForm::private_key);
+  binding.shapes.front().pattern = {"-----BEGIN [^-]*PRIVATE KEY-----"};
+  return binding;
+}
 
 const FieldTable<AuthForm>& auth_fields() {
   static const auto table =
       FieldTable<AuthForm>()
           .add({.key = "username", .meaning = "user name on the server", .required = true},
-               parsed_text(&AuthForm::username, parse_without_nul))
-          .add({"password", "password, unless there is a privateKey"}, secret(&AuthForm::password))
-          .add({"privateKey", "text of a private key: OpenSSH's format or PEM"},
-               text(&AuthForm::private_key))
-          .add({"passphrase", "what privateKey is encrypted with", "none"},
-               secret(&AuthForm::passphrase));
+               parsed_text(&AuthForm::username, kWithoutNul))
+          .add({.key = "password", .meaning = "password, unless there is a privateKey"},
+               secret(&AuthForm::password))
+          .add({.key = "privateKey",
+                .meaning = "text of a private key: OpenSSH's format or PEM, instead of a password"},
+               private_key_binding())
+          .add({.key = "passphrase",
+                .meaning = "what privateKey is encrypted with",
+                .default_words = "none"},
+               secret(&AuthForm::passphrase))
+          .add(one_of_needed({"password", "privateKey"}, {}, "needs password or privateKey"))
+          .add(not_together("password", {"privateKey"}, {}, "password or privateKey, not both"))
+          .add(needs("passphrase", {"privateKey"}, "passphrase", "goes with a privateKey only"));
   return table;
 }
 
 const FieldTable<LegacyAuthForm>& legacy_auth_fields() {
   static const auto table =
       FieldTable<LegacyAuthForm>()
-          .add({"username", "user name, instead of auth"},
-               parsed_text(&LegacyAuthForm::username, parse_without_nul))
-          .add({"password", "password, instead of auth"}, secret(&LegacyAuthForm::password));
+          .add({.key = "username", .meaning = "user name, instead of auth"},
+               parsed_text(&LegacyAuthForm::username, kWithoutNul))
+          .add({.key = "password", .meaning = "password, instead of auth"},
+               secret(&LegacyAuthForm::password))
+          .add(one_of_needed({"auth", "username", "password"}, "auth", "missing"))
+          .add(needs("username", {"password", "auth"}, "password"))
+          .add(needs("password", {"username", "auth"}, "username"))
+          .add(not_together("auth", {"username"}, "username", "contradicts auth"))
+          .add(not_together("auth", {"password"}, "password", "contradicts auth"));
   return table;
 }
 
-const FieldTable<PathForm>& path_fields() {
-  static const auto table =
-      FieldTable<PathForm>()
-          .add({"filePath", "file; ~/x and relative paths start in the home directory"},
-               parsed_text(&PathForm::file_path, parse_without_nul))
-          .add({"fileDir", "directory of the file fileName, instead of filePath or dirPath"},
-               parsed_text(&PathForm::file_dir, parse_without_nul))
-          .add({"fileName", "name of the file in fileDir, instead of filePath"},
-               parsed_text(&PathForm::file_name, parse_without_nul))
-          .add({"dirPath", "directory; ~/x and relative paths start in the home directory"},
-               parsed_text(&PathForm::dir_path, parse_without_nul));
-  return table;
+bool names_a_file(Purpose purpose) {
+  return purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
 }
 
-const FieldTable<SftpForm>& sftp_table() {
-  static const auto table =
-      FieldTable<SftpForm>()
-          .add({.key = "host", .meaning = "name or address of the server", .required = true},
-               parsed_text(&SftpForm::host, parse_host))
-          .add({"port", "port of the server", "22"}, integer(&SftpForm::port, 1, kMaxPort))
-          .add({"auth", "credentials"}, object(&SftpForm::auth, auth_fields()))
-          .include(legacy_auth_fields(), &SftpForm::legacy_auth)
-          .include(path_fields(), &SftpForm::path)
-          .add({"writable", "mount-dir: whether files can be changed", "false"},
-               boolean(&SftpForm::writable))
-          .add({"ciphers", "names of ciphers, best first: a string with commas, or an array",
-                "the library's"},
-               ciphers_binding())
-          .add({"authTimeout", "seconds to wait for the answer to the credentials", "60"},
-               positive_number(&SftpForm::auth_timeout, kMaxTimeout))
-          .add({"bannerTimeout", "seconds to wait for the server's first line", "60"},
-               positive_number(&SftpForm::banner_timeout, kMaxTimeout))
-          .add({"hostKey", "the server's key: SHA256: fingerprint or line of known_hosts",
-                "any key is accepted"},
-               parsed_text(&SftpForm::host_key, parse_host_key))
-          .include(shared_fields(), &SftpForm::shared);
-  return table;
+FieldTable<PathForm> file_path_fields() {
+  constexpr std::string_view kReason = "is for directories; a file has a filePath";
+  return FieldTable<PathForm>()
+      .add({.key = "filePath",
+            .meaning = "file; ~/x and relative paths start in the home directory"},
+           parsed_text(&PathForm::file_path, kWithoutNul))
+      .add({.key = "fileDir", .meaning = "directory of the file fileName, instead of filePath"},
+           parsed_text(&PathForm::file_dir, kWithoutNul))
+      .add({.key = "fileName", .meaning = "name of the file in fileDir, instead of filePath"},
+           parsed_text(&PathForm::file_name, kWithoutNul))
+      .add(MisplacedKey{"dirPath", kReason})
+      .add(one_of_needed({"filePath", "fileDir", "fileName"}, "filePath", "missing"))
+      .add(needs("fileDir", {"fileName", "filePath"}, "fileName"))
+      .add(needs("fileName", {"fileDir", "filePath"}, "fileDir"))
+      .add(not_together("filePath", {"fileDir"}, "fileDir", "contradicts filePath"))
+      .add(not_together("filePath", {"fileName"}, "fileName", "contradicts filePath"));
 }
 
-// --- What the fields say together ----------------------------------------------------------------
-// Looks at what is written, not at what was read: a key that has a wrong value is not missing.
-
-void check_secrets(const JsonValue& auth, Problems& problems) {
-  const bool has_password = auth.find("password") != nullptr;
-  const bool has_key = auth.find("privateKey") != nullptr;
-  if (has_password && has_key) problems.add("/auth", "password or privateKey, not both");
-  if (!has_password && !has_key) problems.add("/auth", "needs password or privateKey");
-  if (!has_key && auth.find("passphrase")) {
-    problems.add("/auth/passphrase", "goes with a privateKey only");
-  }
+FieldTable<PathForm> dir_path_fields() {
+  constexpr std::string_view kReason = "is for files; a directory has a dirPath";
+  return FieldTable<PathForm>()
+      .add({.key = "dirPath",
+            .meaning = "directory; ~/x and relative paths start in the home directory"},
+           parsed_text(&PathForm::dir_path, kWithoutNul))
+      .add({.key = "fileDir", .meaning = "the earlier name of dirPath"},
+           parsed_text(&PathForm::file_dir, kWithoutNul))
+      .add(MisplacedKey{"filePath", kReason})
+      .add(MisplacedKey{"fileName", kReason})
+      .add(one_of_needed({"dirPath", "fileDir"}, "dirPath", "missing"))
+      .add(not_together("dirPath", {"fileDir"}, "fileDir", "contradicts dirPath"));
 }
 
-void check_legacy_auth(const JsonValue& root, Problems& problems) {
-  const bool has_username = root.find("username") != nullptr;
-  const bool has_password = root.find("password") != nullptr;
-  if (root.find("auth")) {
-    if (has_username) problems.add("/username", "contradicts auth");
-    if (has_password) problems.add("/password", "contradicts auth");
-  } else if (!has_username && !has_password) {
-    problems.add("/auth", "missing");
-  } else if (!has_username || !has_password) {
-    problems.add(has_username ? "/password" : "/username", "missing");
-  }
+FieldTable<SftpForm> sftp_table(Purpose purpose) {
+  return FieldTable<SftpForm>()
+      .add({.key = "host", .meaning = "name or address of the server", .required = true},
+           parsed_text(&SftpForm::host, kHost))
+      .add({.key = "port",
+            .meaning = "port of the server",
+            .default_value = json_integer(SftpAccess{}.port)},
+           integer(&SftpForm::port, 1, kMaxPort))
+      .add({.key = "auth", .meaning = "credentials"}, object(&SftpForm::auth, auth_fields()))
+      .include(legacy_auth_fields(), &SftpForm::legacy_auth)
+      .include(names_a_file(purpose) ? file_path_fields() : dir_path_fields(), &SftpForm::path)
+      .add({.key = "writable",
+            .meaning = "mount-dir: whether files can be changed",
+            .default_value = JsonValue(false)},
+           boolean(&SftpForm::writable))
+      .add({.key = "ciphers",
+            .meaning = "names of ciphers, best first: a string with commas, or an array",
+            .default_words = "fast ones that both sides know"},
+           ciphers_binding())
+      .add({.key = "authTimeout",
+            .meaning = "seconds to wait for the answer to the credentials",
+            .default_value = seconds_of(SftpAccess{}.auth_timeout)},
+           positive_number(&SftpForm::auth_timeout, kMaxTimeout))
+      .add({.key = "bannerTimeout",
+            .meaning = "seconds to wait for the server's first line",
+            .default_value = seconds_of(SftpAccess{}.banner_timeout)},
+           positive_number(&SftpForm::banner_timeout, kMaxTimeout))
+      .add({.key = "hostKey",
+            .meaning = "the server's key: SHA256: fingerprint or line of known_hosts",
+            .default_words = "any key is accepted"},
+           parsed_text(&SftpForm::host_key, kHostKey))
+      .include(shared_fields(kDefaults), &SftpForm::shared)
+      .add(not_together(KeyCondition::is_true("writable"), {"listing"}, "writable",
+                        "contradicts listing: a tree that is known beforehand is read-only"));
 }
 
 void check_private_key(const AuthForm& auth, Problems& problems) {
@@ -270,35 +320,6 @@ void check_private_key(const AuthForm& auth, Problems& problems) {
   } catch (const Error& error) {
     problems.add("/auth/privateKey", error.message());
   }
-}
-
-bool names_a_file(Purpose purpose) {
-  return purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
-}
-
-void check_file_path(const JsonValue& root, Problems& problems) {
-  const bool has_directory = root.find("fileDir") != nullptr;
-  const bool has_name = root.find("fileName") != nullptr;
-  if (root.find("dirPath")) problems.add("/dirPath", "is for directories; a file has a filePath");
-  if (root.find("filePath")) {
-    if (has_directory) problems.add("/fileDir", "contradicts filePath");
-    if (has_name) problems.add("/fileName", "contradicts filePath");
-  } else if (!has_directory && !has_name) {
-    problems.add("/filePath", "missing");
-  } else if (!has_directory || !has_name) {
-    problems.add(has_directory ? "/fileName" : "/fileDir", "missing");
-  }
-}
-
-void check_dir_path(const JsonValue& root, Problems& problems) {
-  const bool has_legacy = root.find("fileDir") != nullptr;
-  for (const char* key : {"filePath", "fileName"}) {
-    if (root.find(key)) {
-      problems.add("/" + std::string(key), "is for files; a directory has a dirPath");
-    }
-  }
-  if (!root.find("dirPath") && !has_legacy) problems.add("/dirPath", "missing");
-  if (root.find("dirPath") && has_legacy) problems.add("/fileDir", "contradicts dirPath");
 }
 
 std::string path_in(const PathForm& form) {
@@ -317,17 +338,8 @@ std::chrono::milliseconds milliseconds_of(double seconds) {
 SftpAccess read_sftp_access(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   SftpForm form;
   Problems& problems = document.problems;
-  sftp_table().read(document.root, JsonPlace(), form, problems);
-  check_legacy_auth(document.root, problems);
-  if (form.auth) {
-    check_secrets(*document.root.find("auth"), problems);
-    check_private_key(*form.auth, problems);
-  }
-  if (names_a_file(purpose)) {
-    check_file_path(document.root, problems);
-  } else {
-    check_dir_path(document.root, problems);
-  }
+  sftp_table(purpose).read(document.root, JsonPlace(), form, problems);
+  if (form.auth) check_private_key(*form.auth, problems);
   problems.throw_if_any(document.name);
 
   SftpAccess access;
@@ -350,6 +362,6 @@ SftpAccess read_sftp_access(JsonDocument document, Purpose purpose, const SiteOp
   return access;
 }
 
-const std::vector<FieldDescription>& sftp_fields() { return sftp_table().descriptions(); }
+FormDescription sftp_form(Purpose purpose) { return sftp_table(purpose).description(); }
 
 }  // namespace red

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/access/shared_fields.h"
-#include "common/json/field_table.h"
+#include "common/json/form_description.h"
 #include "common/json/json_document.h"
 #include "common/remote/access_options.h"
 #include "common/remote/remote_store.h"
@@ -39,7 +39,7 @@ struct SftpAccess {
 /// wrong, one line each.
 SftpAccess read_sftp_access(JsonDocument document, Purpose purpose, const SiteOptions& site);
 
-/// Every key of the form.
-const std::vector<FieldDescription>& sftp_fields();
+/// The form of the access data for one purpose.
+FormDescription sftp_form(Purpose purpose);
 
 }  // namespace red

@@ -98,6 +98,18 @@ std::shared_ptr<RemoteFile> SftpStore::open(const RemotePath& path, const Versio
 
 // --- validation ---
 
+std::optional<Asker> SftpStore::asker() const {
+  Asker asker;
+  for (const std::string& part : {std::string("sftp"), access_.username, access_.host_key}) {
+    asker.name += std::to_string(part.size()) + ":" + part;
+  }
+  // Which key it is may decide what a server shows to one and the same user (sshd(8),
+  // AUTHORIZED_KEYS FILE FORMAT).
+  asker.secret = access_.private_key ? "key:" + *access_.private_key
+                                     : "password:" + access_.password.value_or("");
+  return asker;
+}
+
 void SftpStore::check(Purpose purpose, const RequestContext& context) {
   client_->connect(context);
   switch (purpose) {

@@ -29,6 +29,7 @@ class SftpStore final : public RemoteStore {
   bool listings_are_complete() const override { return true; }
   int parallelism() const override;
   std::string location(const RemotePath& path) const override { return paths_.location(path); }
+  std::optional<Asker> asker() const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Examination examination() override;
   Uploader* uploader() override { return &uploader_; }

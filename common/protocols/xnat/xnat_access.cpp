@@ -15,16 +15,21 @@ struct AuthForm {
   std::optional<std::string> password;
 };
 
-/// The whole form as it is written.
-struct XnatForm {
-  std::optional<Url> base_url;
-  std::optional<AuthForm> auth;
+/// What is named, but for a file.
+struct LevelsForm {
   std::optional<std::string> project;
   std::optional<std::string> subject;
   std::optional<std::string> session;
   std::optional<std::string> container_type;
   std::optional<std::string> container;
   std::optional<std::string> resource;
+};
+
+/// The whole form as it is written.
+struct XnatForm {
+  std::optional<Url> base_url;
+  std::optional<AuthForm> auth;
+  LevelsForm levels;
   std::optional<RemotePath> file;
   std::optional<std::string> xsi_type;
   std::optional<bool> overwrites;
@@ -41,7 +46,7 @@ bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x
 
 // --- Values --------------------------------------------------------------------------------------
 
-Url parse_base_url(const std::string& text) {
+Url parse_base_url(std::string_view text) {
   Url url = Url::parse(text);
   if (url.has_query) refuse("must not hold a query");
   if (!url.userinfo.empty()) refuse("must not hold credentials; they belong to auth");
@@ -49,23 +54,23 @@ Url parse_base_url(const std::string& text) {
   return url;
 }
 
-std::string parse_name(const std::string& text) {
+std::string parse_name(std::string_view text) {
   if (std::any_of(text.begin(), text.end(), is_control)) refuse("must not hold control characters");
   if (text == "." || text == "..") refuse("is no name");
-  return text;
+  return std::string(text);
 }
 
 /// HTTP Basic puts a colon behind it (RFC 7617 section 2).
-std::string parse_username(const std::string& text) {
-  if (text.find(':') != std::string::npos) refuse("must not hold a colon");
+std::string parse_username(std::string_view text) {
+  if (text.find(':') != text.npos) refuse("must not hold a colon");
   return parse_name(text);
 }
 
-RemotePath parse_file(const std::string& text) {
+RemotePath parse_file(std::string_view text) {
   RemotePath path;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find('/', begin), text.size());
-    const std::string name = text.substr(begin, end - begin);
+    const std::string_view name = text.substr(begin, end - begin);
     if (!RemotePath::is_valid_name(name)) {
       refuse(
           "must be the path of a file inside the resource, without \".\", \"..\" and empty names");
@@ -76,59 +81,16 @@ RemotePath parse_file(const std::string& text) {
   return path;
 }
 
+// Refused: a query, and user information that is not empty.
+constexpr TextForm<Url> kBaseUrl{{kUrlPattern, R"(^[^#]*\?|^[A-Za-z]+://[^/?#]+@)"},
+                                 parse_base_url};
+constexpr TextForm<std::string> kName{{R"(^[^\x00-\x1f\x7f]+$)", R"(^\.\.?$)"}, parse_name};
+constexpr TextForm<std::string> kUsername{{R"(^[^\x00-\x1f\x7f:]+$)", R"(^\.\.?$)"},
+                                          parse_username};
+constexpr TextForm<RemotePath> kFile{{R"(^[^\x00/]+(?:/[^\x00/]+)*$)", R"((?:^|/)\.\.?(?:/|$))"},
+                                     parse_file};
+
 // --- Tables --------------------------------------------------------------------------------------
-
-const FieldTable<AuthForm>& auth_fields() {
-  static const auto table = FieldTable<AuthForm>()
-                                .add({.key = "username",
-                                      .meaning = "user name, or the alias of an alias token",
-                                      .required = true},
-                                     parsed_text(&AuthForm::username, parse_username))
-                                .add({.key = "password",
-                                      .meaning = "password, or the secret of an alias token",
-                                      .required = true},
-                                     secret(&AuthForm::password));
-  return table;
-}
-
-const FieldTable<XnatForm>& xnat_table() {
-  static const auto table =
-      FieldTable<XnatForm>()
-          .add({.key = "baseUrl",
-                .meaning = "address of the XNAT site, http:// or https://, without further path",
-                .required = true},
-               parsed_text(&XnatForm::base_url, parse_base_url))
-          .add({.key = "auth", .meaning = "credentials", .required = true},
-               object(&XnatForm::auth, auth_fields()))
-          .add({.key = "project", .meaning = "ID or label of the project", .required = true},
-               parsed_text(&XnatForm::project, parse_name))
-          .add({"subject", "ID or label of the subject", "none"},
-               parsed_text(&XnatForm::subject, parse_name))
-          .add({"session", "ID or label of the session", "none"},
-               parsed_text(&XnatForm::session, parse_name))
-          .add({"containerType", "what of the session holds the resource", "the session itself"},
-               choice(&XnatForm::container_type, {"scans", "reconstructions", "assessors"}))
-          .add({"container", "ID or label of the scan, reconstruction or assessor, or its type",
-                "none"},
-               parsed_text(&XnatForm::container, parse_name))
-          .add({"resource", "ID or label of the resource", "to send: OTHER"},
-               parsed_text(&XnatForm::resource, parse_name))
-          .add({"file", "path of the file inside the resource"},
-               parsed_text(&XnatForm::file, parse_file))
-          .add({"xsiType",
-                "to send: type of a container that is made; an existing one must have it", "none"},
-               parsed_text(&XnatForm::xsi_type, parse_name))
-          .add({"overwriteExistingFile", "to send: whether an existing file is replaced", "false"},
-               boolean(&XnatForm::overwrites))
-          .add({"disableSSLVerification", "whether any certificate is accepted", "false"},
-               boolean(&XnatForm::disable_verification))
-          .include(web_fields(), &XnatForm::web)
-          .include(shared_fields(), &XnatForm::shared);
-  return table;
-}
-
-// --- What the fields say together ----------------------------------------------------------------
-// Looks at what is written, not at what was read: a key that has a wrong value is not missing.
 
 bool names_a_file(Purpose purpose) {
   return purpose == Purpose::ReceiveFile || purpose == Purpose::SendFile;
@@ -136,29 +98,85 @@ bool names_a_file(Purpose purpose) {
 
 bool sends(Purpose purpose) { return purpose == Purpose::SendFile || purpose == Purpose::SendDir; }
 
-void check_levels(const JsonValue& root, Purpose purpose, Problems& problems) {
-  const auto has = [&root](std::string_view key) { return root.find(key) != nullptr; };
-  if (has("containerType") && !has("session")) {
-    problems.add("/session", "missing, containerType needs it");
-  }
-  if (has("container") && !has("containerType")) {
-    problems.add("/containerType", "missing, container needs it");
-  }
-  const bool needs_container = names_a_file(purpose) || sends(purpose) || has("resource");
-  if (has("containerType") && !has("container") && needs_container) {
-    problems.add("/container", "missing, containerType is not enough here");
-  }
+const FieldTable<AuthForm>& auth_fields() {
+  static const auto table = FieldTable<AuthForm>()
+                                .add({.key = "username",
+                                      .meaning = "user name, or the alias of an alias token",
+                                      .required = true},
+                                     parsed_text(&AuthForm::username, kUsername))
+                                .add({.key = "password",
+                                      .meaning = "password, or the secret of an alias token",
+                                      .required = true},
+                                     secret(&AuthForm::password));
+  return table;
 }
 
-void check_file(const JsonValue& root, Purpose purpose, Problems& problems) {
+/// A type of containers is enough to read all of them.
+Rule rule_of_container(Purpose purpose) {
+  Rule rule = needs("containerType", {"container"}, "container",
+                    "missing, containerType is not enough here");
+  if (!names_a_file(purpose) && !sends(purpose)) rule.all_of.push_back("resource");
+  return rule;
+}
+
+/// From the project down to the resource.
+FieldTable<LevelsForm> level_fields(Purpose purpose) {
+  const bool has_default_resource = sends(purpose);
+  FieldDescription resource{.key = "resource",
+                            .meaning = "ID or label of the resource",
+                            .required = names_a_file(purpose) && !has_default_resource};
+  if (has_default_resource) resource.default_value = json_string(kDefaultResource);
+  return FieldTable<LevelsForm>()
+      .add({.key = "project", .meaning = "ID or label of the project", .required = true},
+           parsed_text(&LevelsForm::project, kName))
+      .add({.key = "subject", .meaning = "ID or label of the subject", .default_words = "none"},
+           parsed_text(&LevelsForm::subject, kName))
+      .add({.key = "session", .meaning = "ID or label of the session", .default_words = "none"},
+           parsed_text(&LevelsForm::session, kName))
+      .add({.key = "containerType",
+            .meaning = "what of the session holds the resource",
+            .default_words = "the session itself"},
+           choice(&LevelsForm::container_type, {"scans", "reconstructions", "assessors"}))
+      .add({.key = "container",
+            .meaning = "ID or label of the scan, reconstruction or assessor, or its type",
+            .default_words = "none"},
+           parsed_text(&LevelsForm::container, kName))
+      .add(std::move(resource), parsed_text(&LevelsForm::resource, kName))
+      .add(needs("containerType", {"session"}, "session", "missing, containerType needs it"))
+      .add(needs("container", {"containerType"}, "containerType", "missing, container needs it"))
+      .add(rule_of_container(purpose));
+}
+
+FieldTable<XnatForm> xnat_table(Purpose purpose) {
+  FieldTable<XnatForm> table;
+  table
+      .add({.key = "baseUrl",
+            .meaning = "address of the XNAT site, http:// or https://, without further path",
+            .required = true},
+           parsed_text(&XnatForm::base_url, kBaseUrl))
+      .add({.key = "auth", .meaning = "credentials", .required = true},
+           object(&XnatForm::auth, auth_fields()))
+      .include(level_fields(purpose), &XnatForm::levels)
+      .add({.key = "xsiType",
+            .meaning = "to send: type of a container that is made; an existing one must have it",
+            .default_words = "none"},
+           parsed_text(&XnatForm::xsi_type, kName))
+      .add({.key = "overwriteExistingFile",
+            .meaning = "to send: whether an existing file is replaced",
+            .default_value = JsonValue(false)},
+           boolean(&XnatForm::overwrites))
+      .add({.key = "disableSSLVerification",
+            .meaning = "whether any certificate is accepted",
+            .default_value = JsonValue(false)},
+           boolean(&XnatForm::disable_verification))
+      .include(web_fields(), &XnatForm::web)
+      .include(shared_fields(kDefaults), &XnatForm::shared);
   if (!names_a_file(purpose)) {
-    if (root.find("file")) {
-      problems.add("/file", "is for files; a directory ends with the levels above");
-    }
-    return;
+    return table.add(MisplacedKey{"file", "is for files; a directory ends with the levels above"});
   }
-  if (!root.find("file")) problems.add("/file", "missing");
-  if (!root.find("resource") && !sends(purpose)) problems.add("/resource", "missing");
+  return table.add(
+      {.key = "file", .meaning = "path of the file inside the resource", .required = true},
+      parsed_text(&XnatForm::file, kFile));
 }
 
 std::optional<XnatContainerType> container_type_named(const std::optional<std::string>& name) {
@@ -173,9 +191,7 @@ HttpClientOptions client_options(const XnatForm& form, const SiteOptions& site,
                                  const AccessOptions& options) {
   HttpClientOptions client;
   client.verify_tls = !form.disable_verification.value_or(false);
-  client.ca_certificate =
-      form.web.ca_certificate.value_or(site.web.ca_certificate.value_or(std::string()));
-  client.proxy = form.web.proxy.value_or(site.web.proxy.value_or(std::string()));
+  set_web_options(form.web, site.web, client);
   client.connect_timeout = options.connect_timeout;
   client.max_connections = options.connections;
   return client;
@@ -198,21 +214,20 @@ std::string_view name_of(XnatContainerType type) noexcept {
 XnatAccess read_xnat_access(JsonDocument document, Purpose purpose, const SiteOptions& site) {
   XnatForm form;
   Problems& problems = document.problems;
-  xnat_table().read(document.root, JsonPlace(), form, problems);
-  check_levels(document.root, purpose, problems);
-  check_file(document.root, purpose, problems);
+  xnat_table(purpose).read(document.root, JsonPlace(), form, problems);
   problems.throw_if_any(document.name);
 
   XnatAccess access;
   access.base = std::move(*form.base_url);
   access.username = std::move(*form.auth->username);
   access.password = std::move(*form.auth->password);
-  access.project = std::move(*form.project);
-  access.subject = std::move(form.subject);
-  access.session = std::move(form.session);
-  access.container_type = container_type_named(form.container_type);
-  access.container = std::move(form.container);
-  access.resource = std::move(form.resource);
+  LevelsForm& levels = form.levels;
+  access.project = std::move(*levels.project);
+  access.subject = std::move(levels.subject);
+  access.session = std::move(levels.session);
+  access.container_type = container_type_named(levels.container_type);
+  access.container = std::move(levels.container);
+  access.resource = std::move(levels.resource);
   if (sends(purpose) && !access.resource) access.resource = kDefaultResource;
   access.file = std::move(form.file);
   access.xsi_type = form.xsi_type.value_or(std::string());
@@ -223,6 +238,6 @@ XnatAccess read_xnat_access(JsonDocument document, Purpose purpose, const SiteOp
   return access;
 }
 
-const std::vector<FieldDescription>& xnat_fields() { return xnat_table().descriptions(); }
+FormDescription xnat_form(Purpose purpose) { return xnat_table(purpose).description(); }
 
 }  // namespace red

@@ -3,10 +3,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "common/access/shared_fields.h"
-#include "common/json/field_table.h"
+#include "common/json/form_description.h"
 #include "common/json/json_document.h"
 #include "common/net/http_client.h"
 #include "common/net/url.h"
@@ -45,7 +44,7 @@ struct XnatAccess {
 /// Error{InvalidAccess} with everything that is wrong, one line each.
 XnatAccess read_xnat_access(JsonDocument document, Purpose purpose, const SiteOptions& site);
 
-/// Every key of the form.
-const std::vector<FieldDescription>& xnat_fields();
+/// The form of the access data for one purpose.
+FormDescription xnat_form(Purpose purpose);
 
 }  // namespace red

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/net/http_answer.h"
+#include "common/net/http_asker.h"
 #include "common/net/http_error.h"
 #include "common/protocols/xnat/packed_reads.h"
 #include "common/protocols/xnat/xnat_examination.h"
@@ -200,6 +201,13 @@ std::string XnatStore::location(const RemotePath& path) const {
 }
 
 // --- Validation, sending -------------------------------------------------------------------------
+
+std::optional<Asker> XnatStore::asker() const {
+  const XnatAccess& access = parts_->access;
+  HttpClientOptions options = access.client;
+  options.credentials = {HttpCredentials::Scheme::Basic, access.username, access.password};
+  return asker_of(options, access.base);
+}
 
 void XnatStore::check(Purpose purpose, const RequestContext& context) {
   switch (purpose) {

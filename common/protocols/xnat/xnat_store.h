@@ -31,6 +31,7 @@ class XnatStore final : public RemoteStore {
   bool listings_are_complete() const override { return true; }
   int parallelism() const override;
   std::string location(const RemotePath& path) const override;
+  std::optional<Asker> asker() const override;
   void check(Purpose purpose, const RequestContext& context) override;
   Examination examination() override;
   Uploader* uploader() override;

@@ -53,6 +53,17 @@ TEST(CommandLine, TakesEverySubcommandOfTheSpecification) {
   EXPECT_EQ(parse({"mounts"}).subcommand->action, Action::PrintMounts);
 }
 
+TEST(CommandLine, TellsStatisticsForPeopleOrAsJson) {
+  const Invocation plain = parse({"stats", "/a/path"});
+  EXPECT_EQ(plain.subcommand->action, Action::PrintStats);
+  EXPECT_EQ(plain.local_path, "/a/path");
+  EXPECT_FALSE(plain.json);
+  EXPECT_TRUE(parse({"stats", "--json", "/a/path"}).json);
+  EXPECT_TRUE(parse({"stats", "/a/path", "--json"}).json);
+  EXPECT_THROW(parse({"mounts", "--json"}), Error);
+  EXPECT_THROW(parse({"stats"}), Error);
+}
+
 TEST(CommandLine, TakesADoctorWithAndWithoutAccessData) {
   EXPECT_EQ(parse({"doctor"}).subcommand->action, Action::Examine);
   EXPECT_TRUE(parse({"doctor"}).access_file.empty());
@@ -153,6 +164,28 @@ TEST(CommandLine, UsageErrorsSayWhatIsWrongInOneLineAndPointToTheHelp) {
             "try: red-connector-http receive-file --help");
 }
 
+TEST(CommandLine, SchemaTakesTheNameOfASubcommand) {
+  for (const std::string name : {"receive-file", "mount-dir", "send-dir-validate"}) {
+    const Invocation invocation = parse({"schema", name});
+    EXPECT_EQ(invocation.subcommand->name, "schema");
+    ASSERT_TRUE(invocation.described) << name;
+    EXPECT_EQ(invocation.described->name, name);
+  }
+  EXPECT_EQ(parse({"schema", "site"}).described, nullptr);
+}
+
+TEST(CommandLine, SchemaRefusesWhatHasNoAccessData) {
+  const std::string help = "; try: red-connector-http schema --help";
+  EXPECT_EQ(usage_error({"schema"}), "schema: SUBCOMMAND is missing" + help);
+  EXPECT_EQ(usage_error({"schema", "mount-dri"}),
+            "schema: unknown subcommand \"mount-dri\"; did you mean mount-dir?" + help);
+  EXPECT_EQ(usage_error({"schema", "frobnicate"}),
+            "schema: unknown subcommand \"frobnicate\"" + help);
+  for (const std::string name : {"umount-dir", "cli-version", "mounts", "schema"}) {
+    EXPECT_EQ(usage_error({"schema", name}), "schema: " + name + " takes no access data" + help);
+  }
+}
+
 TEST(CommandLine, RefusesOptionsWithoutOrWithTwoValues) {
   for (const Arguments& arguments :
        {Arguments{"receive-dir", "a", "p", "--listing"},
@@ -179,7 +212,8 @@ TEST(CommandLine, HelpOfEverySubcommandTeachesItsUse) {
       EXPECT_TRUE(text.starts_with("Usage: red-connector-http " + std::string(row.name))) << text;
       EXPECT_EQ(text.find("--listing") != std::string::npos, row.takes_listing) << text;
       EXPECT_EQ(text.find("ACCESS") != std::string::npos, row.takes_access) << text;
-      EXPECT_EQ(text.find("Example") != std::string::npos, row.takes_access || row.takes_path);
+      EXPECT_EQ(text.find("Example") != std::string::npos,
+                row.takes_access || row.takes_path || row.action == Action::PrintSchema);
     }
     EXPECT_THAT(answer({"--help"}), ::testing::HasSubstr(std::string(row.summary)));
   }
@@ -189,9 +223,9 @@ TEST(CommandLine, HelpShowsTheFunctionsThatTheConnectorHas) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> connectors{
       {"red-connector-http-json",
        {"cli-version", "receive-file", "receive-file-validate", "umount-dir", "send-file",
-        "send-file-validate", "mounts"}},
+        "send-file-validate", "mounts", "schema"}},
       {"red-connector-http-archive",
-       {"cli-version", "receive-dir", "receive-dir-validate", "umount-dir", "mounts"}}};
+       {"cli-version", "receive-dir", "receive-dir-validate", "umount-dir", "mounts", "schema"}}};
   for (const auto& [program, functions] : connectors) {
     const std::string text = help_of(program);
     for (const Subcommand& row : subcommands()) {

@@ -56,28 +56,30 @@ std::set<std::string> entries_of_section(const std::string& name) {
   return entries;
 }
 
-void expect_entries(const std::vector<FieldDescription>& fields,
-                    const std::set<std::string>& entries) {
-  for (const FieldDescription& field : fields) {
+void expect_entries(const FormDescription& form, const std::set<std::string>& entries) {
+  for (const FieldDescription& field : form.fields) {
     EXPECT_TRUE(entries.contains(std::string(field.key))) << field.key;
     EXPECT_FALSE(field.meaning.empty()) << field.key;
     for (const ValueShape& shape : field.shapes) {
-      if (shape.members) expect_entries(*shape.members, entries);
+      if (shape.form) expect_entries(*shape.form, entries);
     }
   }
 }
 
 TEST(ManPage, ExplainsEveryKeyOfTheAccessData) {
-  expect_entries(http_fields(), entries_of_section("ACCESS DATA"));
-  expect_entries(sftp_fields(), entries_of_section("ACCESS DATA"));
-  expect_entries(xnat_fields(), entries_of_section("ACCESS DATA"));
+  const std::set<std::string> entries = entries_of_section("ACCESS DATA");
+  for (const Subcommand& row : subcommands()) {
+    expect_entries(http_form(row.purpose), entries);
+    expect_entries(sftp_form(row.purpose), entries);
+    expect_entries(xnat_form(row.purpose), entries);
+  }
 }
 
 TEST(ManPage, NamesEveryKeyOfTheSiteFile) {
   const std::string text = text_of_man_page();
   const std::string files = text.substr(text.find("\n.SH FILES"));
-  ASSERT_FALSE(site_fields().empty());
-  for (const FieldDescription& field : site_fields()) {
+  ASSERT_FALSE(site_form().fields.empty());
+  for (const FieldDescription& field : site_form().fields) {
     EXPECT_NE(files.substr(0, files.find(".SH EXAMPLES")).find(field.key), std::string::npos)
         << field.key;
   }

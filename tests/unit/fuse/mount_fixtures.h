@@ -14,9 +14,9 @@
 #include <string>
 #include <thread>
 
+#include "common/unique_fd.h"
 #include "fuse/mount_table.h"
 #include "fuse/process_handle.h"
-#include "fuse/unique_fd.h"
 
 namespace red::testing {
 

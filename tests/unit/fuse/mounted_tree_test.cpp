@@ -4,11 +4,15 @@
 #include <rapidcheck/gtest.h>
 
 #include <cerrno>
+#include <functional>
 #include <future>
 #include <set>
+#include <span>
 #include <string>
+#include <thread>
 
 #include "tests/fakes/fake_store.h"
+#include "transfer/listed_store.h"
 
 namespace red {
 namespace {
@@ -233,6 +237,131 @@ TEST_F(MountedTreeTest, NothingIsKeptBetweenReadsWhenTheCacheIsOff) {
   EXPECT_EQ(read(*opened.file, {0, 5}), "alpha");
   EXPECT_EQ(read(*opened.file, {0, 5}), "alpha");
   EXPECT_EQ(store->count_of(FakeCall::Read), 2);
+}
+
+TEST_F(MountedTreeTest, CountsWhatItsReadersDid) {
+  store->set_file("big", std::string(300'000, 'x'));
+  const auto opened = open(lookup(kRootNode, "big").node);
+  read(*opened.file, {0, 100'000});
+  read(*opened.file, {0, 50'000});
+  read(*opened.file, {290'000, 400'000});
+  store->fail_next(FakeCall::Read, 1, Error(ErrorKind::Remote, "HTTP 500"));
+  const auto other = open(lookup(kRootNode, "a.txt").node);
+  EXPECT_THROW(read(*other.file, {0, 5}), Error);
+  const MountStats stats = tree->stats();
+  EXPECT_EQ(stats.reads, 4U);
+  EXPECT_EQ(stats.read_bytes, 160'000U);
+  EXPECT_GE(stats.reads_at_once, 1U);
+  EXPECT_EQ(stats.reads_at_once + stats.read_waits.count, stats.reads);
+  EXPECT_EQ(stats.opened_files, 2U);
+  EXPECT_EQ(stats.open_files, 2U);
+  ASSERT_EQ(stats.errors.size(), 1U);
+  EXPECT_EQ(stats.errors[0], std::pair(ErrorKind::Remote, std::uint64_t{1}));
+  ASSERT_EQ(stats.busiest_files.size(), 2U);
+  EXPECT_EQ(stats.busiest_files[0].path, "big");
+  EXPECT_EQ(stats.busiest_files[0].bytes, 160'000U);
+  EXPECT_EQ(stats.busiest_files[0].reads, 3U);
+}
+
+TEST_F(MountedTreeTest, CountsTheTimeThatReadersWait) {
+  const auto opened = open(lookup(kRootNode, "a.txt").node);
+  store->hold_reads();
+  auto waiting = std::async(std::launch::async, [&] { return read(*opened.file, {0, 5}); });
+  store->wait_for_reads(1);
+  const TimePoint held = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - held < std::chrono::milliseconds(20)) {
+    std::this_thread::yield();
+  }
+  store->release_reads();
+  EXPECT_EQ(waiting.get(), "alpha");
+  const MountStats stats = tree->stats();
+  EXPECT_EQ(stats.read_waits.count, 1U);
+  EXPECT_GE(stats.read_waits.max, std::chrono::milliseconds(20));
+  EXPECT_GE(stats.busiest_files.at(0).waited, std::chrono::milliseconds(20));
+}
+
+/// The tree of a listing over the usual files.
+class KnownTreeTest : public MountedTreeTest {
+ protected:
+  void mount_known(const std::string& listing) {
+    tree.reset();
+    auto owned = std::make_unique<FakeStore>();
+    store = owned.get();
+    store->set_file("a.txt", "alpha");
+    store->set_file("sub/b.txt", "beta");
+    MountedTree::Options options;
+    options.is_known_tree = true;
+    tree = std::make_unique<MountedTree>(
+        std::make_unique<ListedStore>(std::move(owned), parse_listing(listing, "test")), timer,
+        options);
+  }
+  static std::string file(const std::string& name, std::size_t size, const std::string& content) {
+    Digest digest(DigestAlgorithm::Sha1);
+    digest.update(std::as_bytes(std::span(content)));
+    return R"({"class": "File", "basename": ")" + name + R"(", "size": )" + std::to_string(size) +
+           R"(, "checksum": "sha1$)" + digest.hex() + "\"}";
+  }
+  static int error_of(const std::function<void()>& work) {
+    try {
+      work();
+      return 0;
+    } catch (const Error& error) {
+      return error.error_number();
+    }
+  }
+};
+
+TEST_F(KnownTreeTest, TimesStayWhatTheyWere) {
+  mount_known("[" + file("a.txt", 5, "alpha") + "]");
+  const Attributes before = lookup(kRootNode, "a.txt");
+  EXPECT_EQ(content(before.node), "alpha");
+  EXPECT_EQ(attributes(before.node).modified, before.modified);
+}
+
+TEST_F(KnownTreeTest, OpensAndReadsFilesAgainWithoutAskingTheServer) {
+  mount_known("[" + file("a.txt", 5, "alpha") + "]");
+  const NodeId node = lookup(kRootNode, "a.txt").node;
+  EXPECT_EQ(content(node), "alpha");
+  const auto requests = store->count_of(FakeCall::Stat) + store->count_of(FakeCall::Read);
+  const auto opened = open(node);
+  EXPECT_TRUE(opened.keep_page_cache);
+  EXPECT_EQ(read(*opened.file, {0, 5}), "alpha");
+  EXPECT_EQ(store->count_of(FakeCall::Stat) + store->count_of(FakeCall::Read), requests);
+  EXPECT_EQ(tree->stats().proved_files, 1U);
+}
+
+TEST_F(KnownTreeTest, FileWithAnotherContentIsAnErrorUntilTheServerHasTheRightOne) {
+  mount_known("[" + file("a.txt", 5, "ALPHA") + "]");
+  const NodeId node = lookup(kRootNode, "a.txt").node;
+  EXPECT_EQ(error_of([&] { content(node); }), EIO);
+  EXPECT_EQ(error_of([&] { content(node); }), EIO);
+  EXPECT_EQ(attributes(node).size, 5U) << "the listing stays the truth";
+  EXPECT_EQ(tree->stats().refuted_files, 2U);
+  store->set_file("a.txt", "ALPHA");
+  const auto opened = open(node);
+  EXPECT_FALSE(opened.keep_page_cache) << "the kernel may have pages of the wrong one";
+  EXPECT_EQ(read(*opened.file, {0, 5}), "ALPHA");
+}
+
+TEST_F(KnownTreeTest, EmptyFileThatShouldHaveSomethingCannotBeOpened) {
+  mount_known("[" + file("a.txt", 0, "alpha") + "]");
+  const NodeId node = lookup(kRootNode, "a.txt").node;
+  EXPECT_EQ(error_of([&] { open(node); }), EIO);
+}
+
+TEST_F(KnownTreeTest, AnotherSizeOnTheServerIsAnError) {
+  mount_known("[" + file("a.txt", 4, "alph") + "]");
+  EXPECT_EQ(error_of([&] { content(lookup(kRootNode, "a.txt").node); }), EIO);
+}
+
+TEST_F(KnownTreeTest, ChangeOnTheServerWhileAFileIsOpenIsStale) {
+  mount_known(R"([{"class": "File", "basename": "a.txt", "size": 300000}])");
+  store->set_file("a.txt", std::string(300'000, 'x'));
+  const auto opened = open(lookup(kRootNode, "a.txt").node);
+  EXPECT_EQ(read(*opened.file, {0, 10}), std::string(10, 'x'));
+  store->set_file("a.txt", std::string(300'000, 'y'));
+  EXPECT_EQ(error_of([&] { read(*opened.file, {200'000, 200'010}); }), ESTALE);
+  EXPECT_EQ(content(lookup(kRootNode, "a.txt").node), std::string(300'000, 'y'));
 }
 
 TEST_F(MountedTreeTest, ShutDownEndsWaitingReads) {

@@ -579,6 +579,21 @@ TEST_F(ReceiveArchive, NeverTakesADamagedArchiveForAnother) {
   }
 }
 
+TEST_F(ReceiveArchive, NoticesDamageThatComesAfterTheLastMember) {
+  const std::string tar = small_tree().archive() + std::string(1'000'000, '\0');
+  for (const ArchiveFormat format : kTarFormats) {
+    if (format == ArchiveFormat::Tar) continue;
+    const std::string whole = compressed(format, tar);
+    serve(whole.substr(0, whole.size() - 5));
+    EXPECT_EQ(failure(format).kind(), ErrorKind::Protocol);
+    EXPECT_TRUE(left_nothing());
+    serve(whole);
+    receive(format);
+    EXPECT_EQ(differences(received(), kSmallTree), "");
+    fs::remove_all(target());
+  }
+}
+
 TEST_F(ReceiveArchive, NoticesDamagedMembersOfZip) {
   std::string zip = zip_of({{"a", "some content"}});
   zip[zip.find("some content")] = 'S';
@@ -623,6 +638,20 @@ TEST_F(ReceiveArchive, StopsBombsBeforeTheyFillTheDisk) {
   for (int i = 0; i < 128; ++i) bomb += more;
   serve(bomb);
   const Error error = failure(kFormat);
+  EXPECT_EQ(error.kind(), ErrorKind::Protocol);
+  EXPECT_NE(error.message().find("the archive becomes too large"), std::string::npos)
+      << error.message();
+  EXPECT_TRUE(left_nothing());
+}
+
+TEST_F(ReceiveArchive, StopsBombsInZipToo) {
+  constexpr int kMebibytes = 600;
+  const std::string bomb = zip_of({{.name = "zeros",
+                                    .content = testing::deflated_zeros(kMebibytes),
+                                    .method = testing::kZipDeflate,
+                                    .size = std::uint64_t{kMebibytes} << 20}});
+  serve(bomb);
+  const Error error = failure(ArchiveFormat::Zip);
   EXPECT_EQ(error.kind(), ErrorKind::Protocol);
   EXPECT_NE(error.message().find("the archive becomes too large"), std::string::npos)
       << error.message();

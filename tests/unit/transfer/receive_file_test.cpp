@@ -348,8 +348,9 @@ class SharedReception {
 
   void start() {
     reception_ = std::make_shared<FileReception>(
-        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, 16, progress_, clock_,
-        std::stop_token{}, FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
+        store_.open(RemotePath{}.child("f"), {}), target_, std::nullopt, std::nullopt, 16,
+        progress_, clock_, std::stop_token{},
+        FileReception::Callbacks{[] {}, [this] { is_done_ = true; }});
     reception_->start();
     store_.wait_until_idle();
   }

@@ -46,37 +46,37 @@ TEST(SiteFileCheck, NamesEveryProblem) {
   EXPECT_THAT(check.row.finding.text, AllOf(HasSubstr("/conections"), HasSubstr("/proxy")));
 }
 
-TEST(TrustStoreCheck, CountsTheCertificatesOfAFile) {
+TEST(CaStoreCheck, CountsTheCertificatesOfAFile) {
   const TemporaryDirectory directory;
   write_file(directory / "ca.pem", "# two\n" + kCertificate + "\n" + kCertificate);
-  const FindingRow row = check_trust_store({.file = directory / "ca.pem", .directory = {}}, {});
+  const FindingRow row = check_ca_store(CaStore{.path = directory / "ca.pem"}, {});
   EXPECT_EQ(row.finding.status, FindingStatus::Ok);
   EXPECT_THAT(row.finding.text, AllOf(HasSubstr("ca.pem"), HasSubstr("2 certificates")));
 }
 
-TEST(TrustStoreCheck, MissesCertificates) {
+TEST(CaStoreCheck, MissesCertificates) {
   const TemporaryDirectory directory;
   write_file(directory / "empty.pem", "");
   write_file(directory / "other.pem", "-----BEGIN CERTIFICATE-----\nbroken\n");
   for (const std::string name : {"empty.pem", "other.pem", "none.pem"}) {
-    const FindingRow row = check_trust_store({.file = directory / name, .directory = {}}, {});
+    const FindingRow row = check_ca_store(CaStore{.path = directory / name}, {});
     EXPECT_EQ(row.finding.status, FindingStatus::Missing) << name;
     EXPECT_THAT(row.finding.text, HasSubstr("ca-certificates")) << name;
   }
-  EXPECT_EQ(check_trust_store({}, {}).finding.status, FindingStatus::Missing);
+  EXPECT_EQ(check_ca_store({}, {}).finding.status, FindingStatus::Missing);
 }
 
-TEST(TrustStoreCheck, CountsWhatHasTheNameOfAHash) {
+TEST(CaStoreCheck, CountsWhatHasTheNameOfAHash) {
   const TemporaryDirectory directory;
   write_file(directory / "9d66eef0.0", kCertificate);
   write_file(directory / "some.pem", kCertificate);
   write_file(directory / "README", "text");
-  const TrustStore store{.file = {}, .directory = directory.path()};
-  EXPECT_THAT(check_trust_store(store, {}).finding.text, HasSubstr(", 1 certificate"));
+  const CaStore store{.path = directory.path(), .is_directory = true};
+  EXPECT_THAT(check_ca_store(store, {}).finding.text, HasSubstr(", 1 certificate"));
 }
 
-TEST(TrustStoreCheck, TakesTheSitesCertificatesInstead) {
-  const FindingRow row = check_trust_store({.file = "/none", .directory = {}}, kCertificate);
+TEST(CaStoreCheck, TakesTheSitesCertificatesInstead) {
+  const FindingRow row = check_ca_store(CaStore{.path = "/none"}, kCertificate);
   EXPECT_EQ(row.finding.status, FindingStatus::Ok);
   EXPECT_THAT(row.finding.text, HasSubstr("site file, 1 certificate"));
 }

@@ -37,7 +37,7 @@ class SharedFields : public ::testing::Test {
   AccessOptions options(const std::string& access, const std::string& site = "{}") {
     JsonDocument document = parse_json(access, "access data a");
     SharedForm form;
-    shared_fields().read(document.root, JsonPlace(), form, document.problems);
+    shared_fields(kDefaults).read(document.root, JsonPlace(), form, document.problems);
     document.problems.throw_if_any(document.name);
     return to_access_options(form, read_site_options(write("site.json", site)), kDefaults);
   }
@@ -163,6 +163,48 @@ TEST_F(SharedFields, SiteFileThatIsWrongIsNamed) {
           "/timeout: unknown key; the keys here are: connections, cache, caCertificate, proxy");
 }
 
+TEST_F(SharedFields, BytesBeyondEveryFileAreNoMistake) {
+  EXPECT_EQ(options(R"({"cache": {"size": 1e30}})").cache.size, std::uint64_t{1} << 62);
+}
+
+TEST_F(SharedFields, SitesBoundsHoldWhereTheEnvironmentGivesTheDirectory) {
+  ::setenv("RED_CONNECTOR_CACHE_DIR", "/env", 1);
+  EXPECT_EQ(options(R"({"cache": {"size": "2 GiB"}})", R"({"cache": {"size": 9}})").cache.size, 9u);
+  EXPECT_FALSE(options("{}", R"({"cache": false})").cache.enabled);
+  EXPECT_FALSE(options(R"({"cache": {"dir": "/mine"}})", R"({"cache": false})").cache.enabled);
+  EXPECT_FALSE(options(R"({"cache": false})").cache.enabled);
+}
+
+TEST_F(SharedFields, PathsOfTheSiteAreAbsolute) {
+  EXPECT_EQ(message("{}", R"({"cache": {"dir": "c"}, "caCertificate": "ca.pem"})"),
+            "site file " + (directory_ / "site.json").string() +
+                " is invalid: 2 problems\n"
+                "/cache/dir: must be an absolute path\n"
+                "/caCertificate: must be an absolute path");
+}
+
+TEST_F(SharedFields, SiteFileThatIsNoJsonIsNamed) {
+  const std::string name = "site file " + (directory_ / "site.json").string();
+  EXPECT_TRUE(message("{}", "{").starts_with(name));
+  EXPECT_TRUE(message("{}", "").starts_with(name));
+  EXPECT_TRUE(message("{}", "[]").starts_with(name));
+}
+
+TEST_F(SharedFields, SiteFileThatCannotBeReadIsAnErrorAndNamed) {
+  fs::create_directory(directory_ / "d");
+  fs::create_symlink("loop", directory_ / "loop");
+  for (const char* name : {"d", "loop"}) {
+    try {
+      read_site_options(directory_ / name);
+      FAIL() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::LocalIo);
+      EXPECT_TRUE(error.message().starts_with("reading the site file: ")) << error.message();
+      EXPECT_NE(error.message().find(directory_ / name), std::string::npos) << error.message();
+    }
+  }
+}
+
 TEST_F(SharedFields, SiteFileThatIsMissingSaysNothing) {
   const SiteOptions site = read_site_options(directory_ / "missing.json");
   EXPECT_FALSE(site.bounded.connections);
@@ -176,11 +218,21 @@ TEST(ByteCount, TakesPlainNumbersAndUnits) {
   EXPECT_EQ(parse_byte_count("256MiB"), kGiB / 4);
   EXPECT_EQ(parse_byte_count("1.5GB"), 1'500'000'000u);
   EXPECT_EQ(parse_byte_count("10 B"), 10u);
+  EXPECT_EQ(parse_byte_count("0.5 KiB"), 512u);
+}
+
+TEST(ByteCount, RoundsUpAndEndsWhereFilesEnd) {
+  EXPECT_EQ(parse_byte_count("0.001"), 1u);
+  EXPECT_EQ(parse_byte_count("0." + std::string(400, '0') + "1"), 1u);
+  EXPECT_EQ(parse_byte_count("1.1 kB"), 1100u);
+  EXPECT_EQ(parse_byte_count("99999999 TiB"), std::uint64_t{1} << 62);
+  EXPECT_EQ(parse_byte_count(std::string(400, '9')), std::uint64_t{1} << 62);
 }
 
 TEST(ByteCount, RefusesEverythingElse) {
-  for (const std::string_view text : {"", "GiB", "-1 GiB", "0", "1 gib", "1  GiB", "1 GiB ", "nan",
-                                      "inf", "1e3", "99999999 TiB", "1 G", "0x10", " 1"}) {
+  for (const std::string_view text :
+       {"", "GiB", "-1 GiB", "0", "0.0 GiB", "1 gib", "1  GiB", "1 GiB ", "1 ", "nan", "inf", "1e3",
+        "1 G", "0x10", " 1", "1.", ".5", "1.5.5", "+1"}) {
     EXPECT_THROW(parse_byte_count(text), Error) << text;
   }
 }

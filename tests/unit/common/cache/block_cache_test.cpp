@@ -265,6 +265,33 @@ RC_GTEST_PROP(BlockCache, BehavesLikeItsModel, ()) {
   RC_ASSERT(cache.bytes_in_use() <= budget * kBlockSize);
 }
 
+TEST(BlockCache, TellsHowMuchWasFilledForNobody) {
+  BlockCache cache(2 * kBlockSize);
+  const auto fill_ahead = [&cache](std::uint64_t index, std::size_t bytes) {
+    ASSERT_EQ(cache.claim_ahead(kContent, {index, index + 1}).size(), 1U);
+    cache.publish(kContent, index, true, bytes);
+  };
+  const auto ask = [&cache](std::uint64_t index) {
+    auto request = std::make_shared<BlockRequest>(
+        BlockRun{index, index + 1}, kSoon,
+        [](const Error*, const std::vector<std::shared_ptr<Block>>&) {});
+    return cache.request(kContent, request);
+  };
+  fill_ahead(0, kBlockSize);
+  fill_ahead(1, 100);
+  EXPECT_EQ(cache.bytes_without_use(), kBlockSize + 100);
+  ask(1);
+  ask(1);
+  EXPECT_EQ(cache.bytes_without_use(), kBlockSize);
+  fill_ahead(2, kBlockSize);  // in the place of block 0, which is lost unread
+  EXPECT_EQ(cache.bytes_without_use(), 2 * kBlockSize);
+  EXPECT_EQ(ask(0).size(), 1U);
+  cache.publish(kContent, 0);
+  EXPECT_EQ(cache.bytes_without_use(), 2 * kBlockSize) << "fetched again, and not for nothing";
+  cache.drop(kContent, {2, 3});
+  EXPECT_EQ(cache.bytes_without_use(), 2 * kBlockSize);
+}
+
 TEST(BlockCache, ServesManyThreadsEachBlockOnce) {
   BlockCache cache(64 * kBlockSize);
   std::atomic<int> fetched{0};

@@ -24,7 +24,8 @@ struct Form {
 };
 
 const FieldTable<Part>& part_table() {
-  static const auto table = FieldTable<Part>().add({"inner", "…"}, text(&Part::inner));
+  static const auto table =
+      FieldTable<Part>().add({.key = "inner", .meaning = "…"}, text(&Part::inner));
   return table;
 }
 
@@ -32,11 +33,11 @@ const FieldTable<Form>& form_table() {
   static const auto table =
       FieldTable<Form>()
           .add({.key = "name", .meaning = "…", .required = true}, text(&Form::name))
-          .add({"color", "…"}, choice(&Form::color, {"red", "green"}))
-          .add({"flag", "…"}, boolean(&Form::flag))
-          .add({"count", "…"}, integer(&Form::count, 1))
-          .add({"seconds", "…"}, positive_number(&Form::seconds, 60))
-          .add({"part", "…"}, object(&Form::part, part_table()))
+          .add({.key = "color", .meaning = "…"}, choice(&Form::color, {"red", "green"}))
+          .add({.key = "flag", .meaning = "…"}, boolean(&Form::flag))
+          .add({.key = "count", .meaning = "…"}, integer(&Form::count, 1))
+          .add({.key = "seconds", .meaning = "…"}, positive_number(&Form::seconds, 60))
+          .add({.key = "part", .meaning = "…"}, object(&Form::part, part_table()))
           .include(part_table(), &Form::included);
   return table;
 }
@@ -111,14 +112,58 @@ TEST(FieldTable, TakesTheLargestIntForALargerInteger) {
   EXPECT_EQ(form.count, std::numeric_limits<int>::max());
 }
 
+TEST(FieldTable, ReportsWhatKeysSayTogether) {
+  const auto table = FieldTable<Form>()
+                         .add({.key = "name", .meaning = "…"}, text(&Form::name))
+                         .add({.key = "color", .meaning = "…"}, text(&Form::color))
+                         .add({.key = "part", .meaning = "…"}, object(&Form::part, part_table()))
+                         .add(MisplacedKey{"shade", "is for pictures"})
+                         .add(one_of_needed({"name", "color"}, "name", "missing"))
+                         .add(needs("part", {"name"}, "name", "missing, part needs it"))
+                         .add(not_together("name", {"color"}, {}, "name or color, not both"))
+                         .add(not_together("name", {{"part", "INNER"}}, "part", "says it twice"));
+  const auto problems_with = [&table](std::string_view json) {
+    JsonDocument document = parse_json(json, "form");
+    Form form;
+    table.read(document.root, JsonPlace(), form, document.problems);
+    try {
+      document.problems.throw_if_any(document.name);
+    } catch (const Error& error) {
+      return error.message().substr(error.message().find('\n') + 1);
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(problems_with("{}"), "/name: missing");
+  EXPECT_EQ(problems_with(R"({"name": "n"})"), "none");
+  EXPECT_EQ(problems_with(R"({"color": "c"})"), "none");
+  EXPECT_EQ(problems_with(R"({"name": "n", "color": 1})"),
+            "/color: must be a string that is not empty, not an integer\n"
+            "(top level): name or color, not both");
+  EXPECT_EQ(problems_with(R"({"color": "c", "part": {}})"), "/name: missing, part needs it");
+  EXPECT_EQ(problems_with(R"({"name": "n", "part": {}})"), "none");
+  EXPECT_EQ(problems_with(R"({"name": "n", "part": {"inner": "i"}})"), "/part: says it twice");
+  EXPECT_EQ(problems_with(R"({"name": "n", "shade": 1})"), "/shade: is for pictures");
+}
+
+TEST(FieldTable, KeepsAProblemOnOneLine) {
+  Problems problems;
+  problems.add(JsonPlace(), "cannot open a\nb");
+  try {
+    problems.throw_if_any("form");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.message(), "form is invalid: 1 problem\n(top level): cannot open a\\u000ab");
+  }
+}
+
 TEST(FieldTable, DescribesKeysWithWhatASchemaNeeds) {
-  const auto& fields = form_table().descriptions();
+  const auto& fields = form_table().description().fields;
   ASSERT_EQ(fields.size(), 7u);
   EXPECT_TRUE(fields[0].required);
   EXPECT_EQ(fields[1].shapes[0].values, (std::vector<std::string_view>{"red", "green"}));
   EXPECT_EQ(fields[3].shapes[0].minimum, 1);
-  ASSERT_TRUE(fields[5].shapes[0].members);
-  EXPECT_EQ(fields[5].shapes[0].members->at(0).key, "inner");
+  ASSERT_TRUE(fields[5].shapes[0].form);
+  EXPECT_EQ(fields[5].shapes[0].form->fields.at(0).key, "inner");
 }
 
 }  // namespace

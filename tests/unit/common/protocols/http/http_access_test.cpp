@@ -72,11 +72,11 @@ TEST(HttpAccess, TakesTheMethodInThreeSpellings) {
 
 TEST(HttpAccess, DirectoriesTakeOneMethodOnly) {
   EXPECT_EQ(problem_of(R"("method": "POST")", Purpose::ReceiveDir),
-            "/method: reading a directory takes GET only");
+            "/method: must be GET, Get or get (a directory is read by no other method)");
   EXPECT_EQ(problem_of(R"("method": "put")", Purpose::MountDir),
-            "/method: reading a directory takes GET only");
+            "/method: must be GET, Get or get (a directory is read by no other method)");
   EXPECT_EQ(problem_of(R"("method": "POST")", Purpose::SendDir),
-            "/method: sending a directory takes PUT only");
+            "/method: must be PUT, Put or put (a directory is sent by no other method)");
   EXPECT_EQ(read(with(R"("method": "get")"), Purpose::MountDir).method, "GET");
   EXPECT_EQ(read(with(R"("method": "PUT")"), Purpose::SendDir).method, "PUT");
 }
@@ -147,10 +147,10 @@ TEST(HttpAccess, ReportsAllProblemsAtOnce) {
             "/ulr: unknown key; did you mean \"url\"?\n"
             "/method: must be GET, Get, get, PUT, Put, put, POST, Post or post\n"
             "/auth/metod: unknown key; did you mean \"method\"?\n"
+            "/auth: needs username and password, or token\n"
             "/disableSSLVerification: must be a boolean, not a string\n"
             "/timeout: must be a number above 0 and at most 86400, not a string\n"
-            "/url: missing\n"
-            "/auth: needs username and password, or token");
+            "/url: missing");
 }
 
 TEST(HttpAccess, RefusesUrlsOfOtherSchemesWithoutShowingThem) {
@@ -205,7 +205,7 @@ TEST(HttpAccess, SendsJsonAsJson) {
     } catch (const Error& error) {
       EXPECT_EQ(error.message(),
                 "access data a.json is invalid: 1 problem\n"
-                "/headers: Content-Type can only be application/json here");
+                "/headers/Content-Type: can only be application/json here");
     }
     EXPECT_NO_THROW(read_as(HttpContent::Any, json));
   }
@@ -286,9 +286,11 @@ TEST(HttpAccess, CompletesFromTheSite) {
   const HttpAccess access = read(R"({"url": "http://h/"})", Purpose::MountDir, site);
   EXPECT_EQ(access.client.max_connections, 2);
   EXPECT_EQ(access.client.proxy, "http://site:1");
+  EXPECT_TRUE(access.client.proxy_has_exceptions);
   EXPECT_EQ(access.client.ca_certificate, "/site.pem");
-  EXPECT_EQ(read(with(R"("proxy": "http://own:1")"), Purpose::MountDir, site).client.proxy,
-            "http://own:1");
+  const HttpAccess own = read(with(R"("proxy": "http://own:1")"), Purpose::MountDir, site);
+  EXPECT_EQ(own.client.proxy, "http://own:1");
+  EXPECT_FALSE(own.client.proxy_has_exceptions);
 }
 
 // Whatever is wrong, and wherever: a value never shows up in a message.

@@ -93,8 +93,8 @@ TEST(XnatAccess, NamesEverythingThatIsMissing) {
             "/baseUrl: missing\n"
             "/auth: missing\n"
             "/project: missing\n"
-            "/file: missing\n"
-            "/resource: missing");
+            "/resource: missing\n"
+            "/file: missing");
   EXPECT_THAT(message_for(access_with({{"auth", {{"username", "me"}}}})),
               HasSubstr("/auth/password: missing"));
 }

@@ -1,4 +1,4 @@
-#include "common/json/field_table.h"
+#include "common/json/form_description.h"
 
 #include <algorithm>
 
@@ -6,6 +6,9 @@
 
 namespace red {
 namespace {
+
+char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char upper_case(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 bool is_number(JsonType type) { return type == JsonType::Integer || type == JsonType::Number; }
 
@@ -64,6 +67,55 @@ std::string words_for(const ValueShape& shape) {
 
 }  // namespace
 
+std::string pattern_of_any_case(const std::vector<std::string_view>& names) {
+  std::string pattern;
+  for (const std::string_view name : names) {
+    pattern += pattern.empty() ? "^(?:" : "|";
+    for (const char c : name) {
+      const bool is_letter = lower_case(c) != upper_case(c);
+      pattern +=
+          is_letter ? std::string{'[', upper_case(c), lower_case(c), ']'} : std::string(1, c);
+    }
+  }
+  return pattern + ")$";
+}
+
+bool equals_ignoring_case(std::string_view one, std::string_view other) {
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [](char a, char b) { return lower_case(a) == lower_case(b); });
+}
+
+bool KeyCondition::holds_for(const JsonValue& object) const {
+  const JsonValue* value = object.find(key);
+  if (must_be_true) return value && value->boolean() && *value->boolean();
+  if (!value || member.empty()) return value != nullptr;
+  const JsonValue::Object* members = value->object();
+  return members && std::any_of(members->begin(), members->end(), [this](const auto& each) {
+           return equals_ignoring_case(each.name, member);
+         });
+}
+
+bool Rule::is_broken_by(const JsonValue& object) const {
+  const auto holds = [&object](const KeyCondition& each) { return each.holds_for(object); };
+  return std::all_of(all_of.begin(), all_of.end(), holds) &&
+         (any_of.empty() || std::any_of(any_of.begin(), any_of.end(), holds)) &&
+         std::none_of(none_of.begin(), none_of.end(), holds);
+}
+
+Rule one_of_needed(std::vector<KeyCondition> keys, std::string_view reported_at, std::string text) {
+  return {{}, {}, std::move(keys), reported_at, std::move(text)};
+}
+
+Rule needs(KeyCondition key, std::vector<KeyCondition> others, std::string_view reported_at,
+           std::string text) {
+  return {{key}, {}, std::move(others), reported_at, std::move(text)};
+}
+
+Rule not_together(KeyCondition key, std::vector<KeyCondition> others, std::string_view reported_at,
+                  std::string text) {
+  return {{key}, std::move(others), {}, reported_at, std::move(text)};
+}
+
 bool check_shape(const std::vector<ValueShape>& shapes, const JsonValue& value,
                  const JsonPlace& place, Problems& problems) {
   std::vector<std::string> words;
@@ -79,10 +131,13 @@ bool check_shape(const std::vector<ValueShape>& shapes, const JsonValue& value,
   return false;
 }
 
-void report_unknown_key(const JsonPlace& place, std::string_view key,
-                        const std::vector<FieldDescription>& known, Problems& problems) {
+void report_unknown_key(const JsonPlace& place, std::string_view key, const FormDescription& form,
+                        Problems& problems) {
+  for (const MisplacedKey& misplaced : form.misplaced_keys) {
+    if (misplaced.key == key) return problems.add(place, misplaced.text);
+  }
   std::vector<std::string_view> keys;
-  for (const FieldDescription& field : known) keys.push_back(field.key);
+  for (const FieldDescription& field : form.fields) keys.push_back(field.key);
   const std::string_view nearest = nearest_name(key, keys);
   if (!nearest.empty()) {
     return problems.add(place, "unknown key; did you mean \"" + std::string(nearest) + "\"?");
@@ -90,6 +145,19 @@ void report_unknown_key(const JsonPlace& place, std::string_view key,
   std::string all;
   for (const std::string_view each : keys) all += (all.empty() ? "" : ", ") + std::string(each);
   problems.add(place, "unknown key; the keys here are: " + all);
+}
+
+void check_combination(const FormDescription& form, const JsonValue& object, const JsonPlace& place,
+                       Problems& problems) {
+  for (const FieldDescription& field : form.fields) {
+    if (field.required && !object.find(field.key)) {
+      problems.add(JsonPlace(place, field.key), "missing");
+    }
+  }
+  for (const Rule& rule : form.rules) {
+    if (!rule.is_broken_by(object)) continue;
+    problems.add(rule.key.empty() ? place : JsonPlace(place, rule.key), rule.text);
+  }
 }
 
 }  // namespace red

@@ -1,0 +1,58 @@
+#include "common/cache/disk_cached_store.h"
+
+#include <utility>
+
+#include "common/cache/disk_cached_file.h"
+
+namespace red {
+namespace {
+
+class DiskCachedStore final : public RemoteStore {
+ public:
+  DiskCachedStore(std::unique_ptr<RemoteStore> store, std::shared_ptr<DiskCache> cache)
+      : cache_(std::move(cache)),
+        view_(std::make_shared<AskersView>(cache_, store->asker().value())),
+        store_(std::move(store)) {
+    cache_->run(Priority::Background, [view = view_] { view->prepare(); });
+  }
+  /// What waits ends, so that nobody asks the store any more; what the store still has under way
+  /// ends with it; then what has come is written.
+  ~DiskCachedStore() override { cache_->stop(); }
+
+  std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override {
+    return std::make_shared<DiskCachedFile>(store_->open(path, known), view_,
+                                            store_->location(path));
+  }
+
+  std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
+    return store_->stat(path, context);
+  }
+  std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override {
+    return store_->list(directory, context);
+  }
+  bool listings_are_complete() const override { return store_->listings_are_complete(); }
+  int parallelism() const override { return store_->parallelism(); }
+  std::string location(const RemotePath& path) const override { return store_->location(path); }
+  std::optional<Asker> asker() const override { return store_->asker(); }
+  void check(Purpose purpose, const RequestContext& context) override {
+    store_->check(purpose, context);
+  }
+  Uploader* uploader() override { return store_->uploader(); }
+  TreeUploader* tree_uploader() override { return store_->tree_uploader(); }
+  TreeEditor* editor() override { return store_->editor(); }
+
+ private:
+  const std::shared_ptr<DiskCache> cache_;
+  const std::shared_ptr<AskersView> view_;
+  const std::unique_ptr<RemoteStore> store_;
+};
+
+}  // namespace
+
+std::unique_ptr<RemoteStore> with_disk_cache(std::unique_ptr<RemoteStore> store,
+                                             std::shared_ptr<DiskCache> cache) {
+  if (!store->asker()) return store;
+  return std::make_unique<DiskCachedStore>(std::move(store), std::move(cache));
+}
+
+}  // namespace red
