@@ -739,7 +739,7 @@ std::shared_ptr<CachedFile> MountedTree::open_content(NodeId id, const RemotePat
                                                       Content& content) {
   std::shared_ptr<RemoteFile> remote = store_->open(path, content.version);
   if (const auto promised = remote->promised_checksum(); promised && !content.check) {
-    content.check = make_check(id, *promised, size, remote);
+    content.check = make_check(id, *promised, size);
   }
   auto file = std::make_shared<CachedFile>(
       std::move(remote), content.id, size,
@@ -753,16 +753,13 @@ std::shared_ptr<CachedFile> MountedTree::open_content(NodeId id, const RemotePat
 
 /// Without a cache nothing can be kept until it is proved.
 std::shared_ptr<ContentCheck> MountedTree::make_check(NodeId id, Checksum promised,
-                                                      std::optional<std::uint64_t> size,
-                                                      std::shared_ptr<RemoteFile> remote) {
+                                                      std::optional<std::uint64_t> size) {
   const ContentCheck::Limits limits{options_.keep_cache ? options_.cache_bytes / kProvedShare : 0,
                                     options_.cache_bytes / kAheadShare};
   auto check = std::make_shared<ContentCheck>(std::move(promised), size, limits,
-                                              [this, id, remote](const Error* error) {
+                                              [this, id](const Error* error) {
                                                 counters_.checked(error == nullptr);
-                                                if (error == nullptr) return;
-                                                remote->distrust();
-                                                failed(id, *error);
+                                                if (error != nullptr) failed(id, *error);
                                               });
   // Of an empty file it is known at once.
   if (check->state() != ContentCheck::State::Unproved) {

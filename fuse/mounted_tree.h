@@ -252,8 +252,7 @@ class MountedTree {
   std::shared_ptr<CachedFile> open_content(NodeId id, const RemotePath& path,
                                            std::optional<std::uint64_t> size, Content& content);
   std::shared_ptr<ContentCheck> make_check(NodeId id, Checksum promised,
-                                           std::optional<std::uint64_t> size,
-                                           std::shared_ptr<RemoteFile> remote);
+                                           std::optional<std::uint64_t> size);
   void open_for_writing(NodeId node, bool truncate, OpenReply reply);
   std::shared_ptr<EditedFile> edit(std::shared_ptr<WritableFile> file, const Entry& now,
                                    const RemotePath& path);

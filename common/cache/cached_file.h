@@ -62,6 +62,9 @@ class CachedFile : public std::enable_shared_from_this<CachedFile> {
   /// Lets the cache forget the whole blocks of the range that nobody waits for.
   void drop(ByteRange range);
 
+  /// The bytes are not what they should be: what is kept of them beside the memory is forgotten.
+  void distrust() { remote_->distrust(); }
+
   /// Bytes, if it is known.
   std::optional<std::uint64_t> size() const;
   bool serves_ranges() const { return !spooled_.load(std::memory_order_acquire); }

@@ -169,7 +169,8 @@ void ContentCheck::answer(const std::shared_ptr<CachedFile>& file, ByteRange ran
 void ContentCheck::refuse(const std::shared_ptr<CachedFile>& file, ByteRange around,
                           const Error& why, const Completion& completion) {
   file->drop({around.begin, around.end + kBlockSize - 1});
-  if (state() != State::Proved) refute(why);
+  file->distrust();
+  if (state() != State::Proved) refute(file, why);
   completion(&why, {});
 }
 
@@ -263,7 +264,7 @@ void ContentCheck::advance(const std::shared_ptr<CachedFile>& file) {
   while (step(lock, file)) {
   }
   is_advancing_ = false;
-  tell_verdict(lock);
+  tell_verdict(lock, file);
 }
 
 bool ContentCheck::step(std::unique_lock<std::mutex>& lock,
@@ -330,7 +331,7 @@ void ContentCheck::fetched(const std::shared_ptr<CachedFile>& file, ByteRange as
     if (take_note(blocks, Purpose::ForProof) == Finding::Altered) fault = altered();
     is_fetching_ = false;
   }
-  if (fault) refute(*fault);
+  if (fault) refute(file, *fault);
   advance(file);
 }
 
@@ -361,21 +362,23 @@ void ContentCheck::conclude() {
   held_.clear();
 }
 
-void ContentCheck::refute(Error error) {
+void ContentCheck::refute(const std::shared_ptr<CachedFile>& file, Error error) {
   std::unique_lock lock(mutex_);
   if (is_proved_ || failure_) return;
   failure_ = std::move(error);
   held_.clear();
-  tell_verdict(lock);
+  tell_verdict(lock, file);
 }
 
 /// To everybody who waits, and to the owner the first time.
-void ContentCheck::tell_verdict(std::unique_lock<std::mutex>& lock) {
+void ContentCheck::tell_verdict(std::unique_lock<std::mutex>& lock,
+                                const std::shared_ptr<CachedFile>& file) {
   if (!is_proved_ && !failure_) return;
   const std::vector<WaitingRead> waiting = std::exchange(waiting_, {});
   const bool is_first = !std::exchange(is_verdict_told_, true);
   const std::optional<Error> failure = failure_;
   lock.unlock();
+  if (is_first && failure) file->distrust();
   if (is_first && on_verdict_) on_verdict_(failure ? &*failure : nullptr);
   for (const WaitingRead& read : waiting) {
     if (failure) {

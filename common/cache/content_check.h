@@ -104,8 +104,8 @@ class ContentCheck : public std::enable_shared_from_this<ContentCheck> {
   void fetched(const std::shared_ptr<CachedFile>& file, ByteRange asked, const Error* error,
                ReadBytes bytes);
   void fail_waiting(const Error& error);
-  void tell_verdict(std::unique_lock<std::mutex>& lock);
-  void refute(Error error);
+  void tell_verdict(std::unique_lock<std::mutex>& lock, const std::shared_ptr<CachedFile>& file);
+  void refute(const std::shared_ptr<CachedFile>& file, Error error);
   static std::vector<SeenBlock> look_at(std::uint64_t begin,
                                         const std::shared_ptr<const ReadBytes>& bytes);
 

@@ -223,10 +223,10 @@ TEST(CommandLine, HelpShowsTheFunctionsThatTheConnectorHas) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> connectors{
       {"red-connector-http-json",
        {"cli-version", "receive-file", "receive-file-validate", "umount-dir", "send-file",
-        "send-file-validate", "mounts", "doctor", "schema"}},
+        "send-file-validate", "mounts", "stats", "doctor", "schema"}},
       {"red-connector-http-archive",
-       {"cli-version", "receive-dir", "receive-dir-validate", "umount-dir", "mounts", "doctor",
-        "schema"}}};
+       {"cli-version", "receive-dir", "receive-dir-validate", "umount-dir", "mounts", "stats",
+        "doctor", "schema"}}};
   for (const auto& [program, functions] : connectors) {
     const std::string text = help_of(program);
     for (const Subcommand& row : subcommands()) {

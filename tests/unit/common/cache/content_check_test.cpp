@@ -50,6 +50,23 @@ struct Result {
   bool is_refused() const { return error && error->kind() == ErrorKind::Integrity; }
 };
 
+/// A file that counts how often what is kept of it was called wrong.
+class DistrustedFile final : public RemoteFile {
+ public:
+  DistrustedFile(std::shared_ptr<RemoteFile> file, std::atomic<int>& times)
+      : file_(std::move(file)), times_(times) {}
+  void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
+            const RequestContext& context) override {
+    file_->read(range, std::move(sink), context);
+  }
+  Version version() const override { return file_->version(); }
+  void distrust() override { ++times_; }
+
+ private:
+  const std::shared_ptr<RemoteFile> file_;
+  std::atomic<int>& times_;
+};
+
 /// One file of a FakeStore, held to a checksum.
 struct CheckedContent {
   explicit CheckedContent(std::uint64_t cache_bytes = 16 * kMiB) : cache(cache_bytes) {}
@@ -59,7 +76,9 @@ struct CheckedContent {
     store.set_file("f", content);
     const auto size = size_known ? std::optional<std::uint64_t>(content.size()) : std::nullopt;
     file = std::make_shared<CachedFile>(
-        store.open(RemotePath{}.child("f"), Version{{}, {}, size}), 1, size,
+        std::make_shared<DistrustedFile>(store.open(RemotePath{}.child("f"), Version{{}, {}, size}),
+                                         distrusts),
+        1, size,
         CachedFile::Environment{cache, timer, std::chrono::seconds(30), true, stop.get_token()},
         CachedFile::Listener{[](const ReadAnswer&) {}, [](const Error&) {}});
     check = std::make_shared<ContentCheck>(promised, size, limits, [this](const Error* error) {
@@ -105,6 +124,7 @@ struct CheckedContent {
   std::stop_source stop;
   std::atomic<int> proofs{0};
   std::atomic<int> refutations{0};
+  std::atomic<int> distrusts{0};
   FakeStore store;  // destroyed before what its reads refer to
   std::shared_ptr<CachedFile> file;
   std::shared_ptr<ContentCheck> check;
@@ -133,6 +153,7 @@ TEST_F(ContentCheckTest, DeliversNotOneByteOfASmallFileThatIsNot) {
   EXPECT_EQ(first.bytes, "");
   EXPECT_TRUE(read({100'000, 104'096}).is_refused()) << "for ever";
   EXPECT_EQ(refutations, 1);
+  EXPECT_EQ(distrusts, 1);
   ASSERT_TRUE(check->failure());
   EXPECT_NE(check->failure()->message().find("SHA-1"), std::string::npos);
 }
@@ -222,6 +243,7 @@ TEST_F(ContentCheckTest, WhatIsFetchedAgainMustBeWhatWasProved) {
   const Result damaged = read({65'536, 131'072});
   EXPECT_TRUE(damaged.is_refused());
   EXPECT_EQ(check->state(), ContentCheck::State::Proved) << "it was only that copy";
+  EXPECT_EQ(distrusts, 1) << "which may be kept on disk, too";
   store.answer_reads_with([](const FakeRead&) { return FakeAnswer{}; });
   EXPECT_EQ(read({65'536, 131'072}).bytes, content.substr(65'536, 65'536)) << "it is not kept";
 }
