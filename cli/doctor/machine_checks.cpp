@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/cache/cache_directory.h"
 #include "common/error.h"
 #include "common/net/certificate.h"
 #include "fuse/bounded_child.h"
@@ -83,41 +84,39 @@ std::size_t certificates_in_directory(const fs::path& directory) {
   return count;
 }
 
+std::string_view words_for(CaStore::Origin origin) {
+  switch (origin) {
+    case CaStore::Origin::Environment:
+      return " (SSL_CERT_FILE)";
+    case CaStore::Origin::System:
+      return "";
+    case CaStore::Origin::OwnCopy:
+      return " (came with the program)";
+  }
+  return "";
+}
+
 // --- The cache directory -------------------------------------------------------------------------
 
-struct FileSystemName {
-  unsigned long magic;
-  std::string_view name;
-  bool is_remote;
-};
-// The kinds that a cache is likely to be put on (linux/magic.h, statfs(2)).
-constexpr std::array kFileSystems{
-    FileSystemName{EXT4_SUPER_MAGIC, "ext4", false},
-    FileSystemName{XFS_SUPER_MAGIC, "xfs", false},
-    FileSystemName{BTRFS_SUPER_MAGIC, "btrfs", false},
-    FileSystemName{0x2FC12FC1, "zfs", false},
-    FileSystemName{F2FS_SUPER_MAGIC, "f2fs", false},
-    FileSystemName{OVERLAYFS_SUPER_MAGIC, "overlay", false},
-    FileSystemName{TMPFS_MAGIC, "tmpfs, which is memory", false},
-    FileSystemName{NFS_SUPER_MAGIC, "NFS", true},
-    FileSystemName{0xFF534D42, "CIFS", true},
-    FileSystemName{0xFE534D42, "SMB", true},
-    FileSystemName{CEPH_SUPER_MAGIC, "Ceph", true},
-    FileSystemName{0x0BD00BD0, "Lustre", true},
-    FileSystemName{0x47504653, "GPFS", true},
-    FileSystemName{0x19830326, "BeeGFS", true},
-    FileSystemName{FUSE_SUPER_MAGIC, "FUSE", true},
-};
+// The local ones that a cache is likely to be put on (linux/magic.h, statfs(2)).
+constexpr std::array<std::pair<std::uint32_t, std::string_view>, 7> kFileSystems{{
+    {EXT4_SUPER_MAGIC, "ext4"},
+    {XFS_SUPER_MAGIC, "xfs"},
+    {BTRFS_SUPER_MAGIC, "btrfs"},
+    {0x2FC12FC1, "zfs"},
+    {F2FS_SUPER_MAGIC, "f2fs"},
+    {OVERLAYFS_SUPER_MAGIC, "overlay"},
+    {TMPFS_MAGIC, "tmpfs, which is memory"},
+}};
 
-FileSystemName name_of_file_system(const fs::path& directory) {
+std::string_view name_of_file_system(const fs::path& directory) {
   struct statfs system = {};
   if (::statfs(directory.c_str(), &system) == 0) {
-    for (const FileSystemName& each : kFileSystems) {
-      // Magic numbers have 32 bits; f_type may have extended their sign.
-      if (each.magic == (static_cast<unsigned long>(system.f_type) & 0xFFFFFFFF)) return each;
+    for (const auto& [magic, name] : kFileSystems) {
+      if (magic == static_cast<std::uint32_t>(system.f_type)) return name;
     }
   }
-  return {0, "file system of another kind", false};
+  return "a file system of another kind";
 }
 
 /// With a file that has no name and is gone when it is closed (open(2), O_TMPFILE).
@@ -131,43 +130,38 @@ int error_of_writing(const fs::path& directory) {
   return ::access(directory.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
 }
 
-/// "status text"; runs in a child.
-Finding look_at_directory(const fs::path& directory) {
+/// The directory, or the nearest above it that exists: a cache makes what is missing.
+fs::path existing_part(fs::path directory) {
   std::error_code failure;
-  const std::string path = directory.string();
-  if (!fs::is_directory(directory, failure)) {
-    return {FindingStatus::Note,
-            path +
-                (failure || !fs::exists(directory, failure) ? " does not exist"
-                                                            : " is not a directory") +
-                ": nothing can be kept there"};
+  while (!fs::exists(directory, failure) && directory.has_relative_path()) {
+    directory = directory.parent_path();
   }
-  if (const int error = error_of_writing(directory); error != 0) {
-    return {FindingStatus::Note, Error::local_io(error, path + " cannot be written").message()};
-  }
-  struct statvfs space = {};
-  if (::statvfs(path.c_str(), &space) != 0) {
-    return {FindingStatus::Note, Error::local_io(errno, path).message()};
-  }
-  const std::uint64_t free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
-  const FileSystemName system = name_of_file_system(directory);
-  std::string text =
-      path + ", writable, " + bytes_text(free) + " free, " + std::string(system.name);
-  if (system.is_remote) text += ": a cache belongs on a local disk";
-  const bool is_good = !system.is_remote && free >= kLittleSpace;
-  return {is_good ? FindingStatus::Ok : FindingStatus::Note, std::move(text)};
+  return directory;
 }
 
-std::string_view words_for(CaStore::Origin origin) {
-  switch (origin) {
-    case CaStore::Origin::Environment:
-      return " (SSL_CERT_FILE)";
-    case CaStore::Origin::System:
-      return "";
-    case CaStore::Origin::OwnCopy:
-      return " (came with the program)";
+/// Throws what stands in the way of a cache. May hang with its file system.
+Finding look_at_cache_directory(const fs::path& directory) {
+  const fs::path existing = existing_part(directory);
+  const bool exists = existing == directory;
+  if (exists) CacheDirectory::check(directory);
+  if (const int error = error_of_writing(existing); error != 0) {
+    throw Error::local_io(error, existing.string() + " cannot be written");
   }
-  return "";
+  struct statvfs space = {};
+  if (::statvfs(existing.c_str(), &space) != 0) throw Error::local_io(errno, existing.string());
+  const std::uint64_t free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
+  return {free < kLittleSpace ? FindingStatus::Note : FindingStatus::Ok,
+          directory.string() + (exists ? ", writable, " : ", made when it is needed, ") +
+              bytes_text(free) + " free, " + std::string(name_of_file_system(existing))};
+}
+
+/// The same for one that cannot be: everything works without.
+Finding judge_cache_directory(const fs::path& directory) {
+  try {
+    return look_at_cache_directory(directory);
+  } catch (const Error& error) {
+    return {FindingStatus::Note, error.message() + ": what is read is kept in memory only"};
+  }
 }
 
 }  // namespace
@@ -266,7 +260,7 @@ FindingRow check_cache_directory(const std::optional<fs::path>& directory) {
     return row(kWhat, FindingStatus::Ok, "none is set: what is read is kept in memory");
   }
   const BoundedResult result = run_bounded(kFileSystemLimit, [&directory](const auto& put) {
-    const Finding finding = look_at_directory(*directory);
+    const Finding finding = judge_cache_directory(*directory);
     put(finding.status == FindingStatus::Ok ? "+" : "-");
     put(finding.text);
   });

@@ -113,6 +113,20 @@ mode_t shared_bits_of(const struct stat& status) {
   return 0;
 }
 
+/// The directory that somebody has given, and what others may do in it.
+struct GivenDirectory {
+  UniqueFd fd;
+  mode_t shared_bits;
+};
+
+GivenDirectory open_given(const fs::path& directory) {
+  UniqueFd fd = open_directory_at(AT_FDCWD, directory.c_str());
+  if (!fd) throw Error::local_io(errno, "cannot open the directory");
+  refuse_network_file_system(fd.get());
+  const mode_t shared_bits = shared_bits_of(status_of(fd.get()));
+  return {std::move(fd), shared_bits};
+}
+
 mode_t directory_mode(mode_t shared_bits) {
   if (shared_bits == 0) return kPrivateDirectory;
   return S_ISGID | kPrivateDirectory | shared_bits | (shared_bits & 044) >> 2;
@@ -183,6 +197,14 @@ void check_locks(int directory) {
 CacheDirectory::CacheDirectory(UniqueFd directory, mode_t shared_bits)
     : directory_(std::move(directory)), shared_bits_(shared_bits) {}
 
+void CacheDirectory::check(const fs::path& directory) {
+  try {
+    open_given(directory);
+  } catch (const Error& error) {
+    throw error.within("cache directory " + directory.string());
+  }
+}
+
 CacheDirectory CacheDirectory::open(const fs::path& directory) {
   try {
     if (std::error_code failure; !fs::exists(directory, failure)) {
@@ -192,10 +214,7 @@ CacheDirectory CacheDirectory::open(const fs::path& directory) {
         throw Error::local_io(errno, "cannot make the directory");
       }
     }
-    const UniqueFd outer = open_directory_at(AT_FDCWD, directory.c_str());
-    if (!outer) throw Error::local_io(errno, "cannot open the directory");
-    refuse_network_file_system(outer.get());
-    const mode_t shared_bits = shared_bits_of(status_of(outer.get()));
+    const auto [outer, shared_bits] = open_given(directory);
     CacheDirectory opened(
         open_or_make_directory(outer.get(), kFormatDirectory, directory_mode(shared_bits)),
         shared_bits);

@@ -20,6 +20,9 @@ class CacheDirectory {
   /// there can be no cache: Error{PermissionDenied}, Error{Unsupported}, Error{LocalIo}.
   static CacheDirectory open(const std::filesystem::path& directory);
 
+  /// Throws why `directory`, which exists, cannot hold a cache. Makes nothing.
+  static void check(const std::filesystem::path& directory);
+
   int fd() const noexcept { return directory_.get(); }
   const HashValue& key() const noexcept { return key_; }
 

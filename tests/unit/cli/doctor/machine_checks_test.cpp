@@ -117,13 +117,23 @@ TEST(CacheDirectoryCheck, LeavesNothingInADirectoryThatCanBeWritten) {
   EXPECT_THAT(names_in(directory.path()), IsEmpty());
 }
 
-TEST(CacheDirectoryCheck, SaysWhatIsNoDirectory) {
+TEST(CacheDirectoryCheck, KnowsThatACacheMakesItsDirectory) {
+  const TemporaryDirectory directory;
+  EXPECT_THAT(check_cache_directory(directory / "new/and/deep").finding.text,
+              HasSubstr("new/and/deep, made when it is needed"));
+  EXPECT_THAT(names_in(directory.path()), IsEmpty());
+}
+
+TEST(CacheDirectoryCheck, NotesWhereACacheCannotBe) {
   const TemporaryDirectory directory;
   write_file(directory / "file", "");
-  EXPECT_THAT(check_cache_directory(directory / "file").finding.text,
-              HasSubstr("is not a directory"));
-  EXPECT_THAT(check_cache_directory(directory / "none").finding.text, HasSubstr("does not exist"));
-  EXPECT_EQ(check_cache_directory(directory / "none").finding.status, FindingStatus::Note);
+  std::filesystem::create_directory(directory / "open");
+  std::filesystem::permissions(directory / "open", std::filesystem::perms::all);
+  for (const std::string name : {"file", "file/below", "open"}) {
+    const FindingRow row = check_cache_directory(directory / name);
+    EXPECT_EQ(row.finding.status, FindingStatus::Note) << name;
+    EXPECT_THAT(row.finding.text, HasSubstr("kept in memory only")) << name;
+  }
   EXPECT_EQ(check_cache_directory(std::nullopt).finding.status, FindingStatus::Ok);
 }
 
