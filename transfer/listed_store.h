@@ -31,6 +31,7 @@ class ListedStore final : public RemoteStore {
   int parallelism() const override { return store_->parallelism(); }
   std::string location(const RemotePath& path) const override { return store_->location(path); }
   std::optional<Asker> asker() const override { return store_->asker(); }
+  Examination examination() override { return store_->examination(); }
   void check(Purpose purpose, const RequestContext& context) override {
     store_->check(purpose, context);
   }
