@@ -308,8 +308,7 @@ std::string help_for_program(std::string_view program) {
       "Subcommands:\n";
   constexpr std::size_t kColumn = 24;
   for (const Subcommand& row : kSubcommands) {
-    const bool is_function = row.takes_access && row.action != Action::Examine;
-    if (is_function && !has_function(program, row.purpose)) continue;
+    if (has_access_data(row) && !has_function(program, row.purpose)) continue;
     std::string name(row.name);
     name.resize(kColumn, ' ');
     text += "  " + name + std::string(row.summary) + "\n";
@@ -328,6 +327,7 @@ std::string help_for_program(std::string_view program) {
 }
 
 std::string help_for_subcommand(std::string_view program, const Subcommand& row) {
+  if (has_access_data(row)) check_has_function(program, row.purpose);
   std::string text = "Usage: " + std::string(program) + " " + usage_line(row) + "\n\n" +
                      std::string(row.help) + "\nOptions:\n";
   if (row.takes_listing) {

@@ -352,13 +352,7 @@ void start_daemon(const MountRequest& request, const MountPoint& mount_point) {
   daemon.leave_alone();
 }
 
-}  // namespace
-
-void mount_dir(const MountRequest& wanted) {
-  MountRequest request = wanted;
-  if (request.log_file) request.log_file = fs::absolute(*request.log_file);
-  check_that_mounting_works();
-  const MountPoint mount_point = prepare_mount_point(request.mount_point, MountRegistry::open());
+void mount_at(const MountRequest& request, const MountPoint& mount_point) {
   try {
     if (request.foreground) {
       serve_registered(request, mount_point, nullptr);
@@ -367,6 +361,21 @@ void mount_dir(const MountRequest& wanted) {
     }
   } catch (...) {
     if (mount_point.made_directory) ::rmdir(mount_point.path.c_str());
+    throw;
+  }
+}
+
+}  // namespace
+
+void mount_dir(const MountRequest& wanted) {
+  MountRequest request = wanted;
+  if (request.log_file) request.log_file = fs::absolute(*request.log_file);
+  check_that_mounting_works();
+  const MountRegistry registry = MountRegistry::open();
+  try {
+    mount_at(request, prepare_mount_point(request.mount_point, registry));
+  } catch (...) {
+    registry.remove_if_unused();
     throw;
   }
 }

@@ -179,6 +179,11 @@ bool is_private_directory(int fd, uid_t user) {
          (status.st_mode & kOthers) == 0;
 }
 
+bool is_removed(int directory_fd) {
+  struct stat status {};
+  return ::fstat(directory_fd, &status) == 0 && status.st_nlink == 0;
+}
+
 /// Places for a user's registry, best first; none depends on the environment. The last two are for
 /// containers whose root file system is read-only. /run/user/UID is not among them: it goes when
 /// the user logs out, and the mounts stay.
@@ -314,6 +319,7 @@ void MountClaim::release() noexcept {
   }
   remove_own_files(directory_fd_.get(), record_);
   locked_file_.reset();
+  ::rmdir(directory_.c_str());  // if it was the last
 }
 
 MountRegistry MountRegistry::open() {
@@ -347,6 +353,12 @@ std::optional<MountRegistry> MountRegistry::make_at(const fs::path& directory) {
 
 MountClaim MountRegistry::claim(MountRecord record) const {
   const DirectoryLock lock(directory_fd_.get(), directory_);
+  if (is_removed(directory_fd_.get())) {
+    // The last mount before this one has ended since we opened it.
+    const auto anew = make_at(directory_);
+    if (!anew) fail("cannot make", directory_);
+    return anew->claim(std::move(record));
+  }
   sweep();
   if (const auto other = read(key_of(record)); other && other->daemon_alive) {
     throw Error(ErrorKind::Mount, "cannot mount at " + record.mount_point.string() + ": process " +
@@ -399,7 +411,10 @@ void MountRegistry::remove(const MountRecord& record, bool with_mount_point) con
   if (with_mount_point) ::rmdir(record.mount_point.c_str());
   ::unlinkat(directory_fd_.get(), key_of(record).c_str(), 0);
   if (!current->daemon_alive) remove_own_files(directory_fd_.get(), record);
+  remove_if_unused();
 }
+
+void MountRegistry::remove_if_unused() const noexcept { ::rmdir(directory_.c_str()); }
 
 fs::path MountRegistry::socket_path(const MountRecord& record) const {
   return directory_ / own_name(record, ".sock");

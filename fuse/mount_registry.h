@@ -111,6 +111,9 @@ class MountRegistry {
   /// the record, and the mount point if mount-dir made it. Does nothing if the record is gone.
   void retire(const MountRecord& record) const;
 
+  /// Leaves no empty directory behind; whoever has it open makes it anew with the next claim.
+  void remove_if_unused() const noexcept;
+
   std::filesystem::path socket_path(const MountRecord& record) const;
   std::filesystem::path losses_path(const MountRecord& record) const;
 

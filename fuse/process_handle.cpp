@@ -10,7 +10,6 @@
 #include <csignal>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -28,7 +27,10 @@ UniqueFd open_pidfd(pid_t pid) {
 /// The fields of /proc/PID/stat from the third on: the second is the name, which may hold anything.
 std::optional<std::istringstream> stat_fields_after_name(pid_t pid) {
   std::ifstream stream("/proc/" + std::to_string(pid) + "/stat");
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  // Not by an iterator, which throws when the process ends between open and read (ESRCH).
+  std::ostringstream content;
+  content << stream.rdbuf();
+  const std::string text = content.str();
   const std::size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return std::nullopt;
   return std::istringstream(text.substr(end_of_name + 1));

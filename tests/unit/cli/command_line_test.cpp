@@ -238,6 +238,7 @@ TEST(CommandLine, HelpShowsTheFunctionsThatTheConnectorHas) {
     EXPECT_EQ(text.find("mount-dir access.json"), std::string::npos) << text;
   }
   EXPECT_THAT(help_of("red-connector-http-archive"), ::testing::HasSubstr("\"archiveFormat\""));
+  EXPECT_THROW(parse_command_line("red-connector-http-json", {"receive-dir", "--help"}), Error);
   EXPECT_THAT(help_of("red-connector-http-json"),
               ::testing::HasSubstr("red-connector-http-json send-file access.json result.json"));
 }

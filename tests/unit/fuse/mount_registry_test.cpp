@@ -120,7 +120,17 @@ TEST_F(MountRegistryTest, LeavesNothingBehindAReleasedClaim) {
     std::ofstream(claim.socket_path()) << "text";
     EXPECT_EQ(files(), 3u);
   }
-  EXPECT_EQ(files(), 0u);
+  EXPECT_FALSE(fs::exists(temporary_.path() / "registry"));
+}
+
+TEST_F(MountRegistryTest, AClaimMakesTheDirectoryAnewThatTheLastMountTookAlong) {
+  registry_->claim(record("first")).release();
+  ASSERT_FALSE(fs::exists(temporary_.path() / "registry"));
+  const MountClaim second = registry_->claim(record("second"));
+  EXPECT_EQ(files(), 1u);
+  const auto registry = MountRegistry::find_at(temporary_.path() / "registry", ::geteuid());
+  ASSERT_TRUE(registry);
+  EXPECT_TRUE(registry->find(second.record().mount_point));
 }
 
 TEST_F(MountRegistryTest, RemovesTheDirectoryThatMountDirMade) {
@@ -185,6 +195,7 @@ TEST_F(MountRegistryTest, RetiresExactlyTheMountThatIsMeant) {
 }
 
 TEST_F(MountRegistryTest, ARetiredDaemonLeavesItsSuccessorAlone) {
+  const MountClaim other = registry_->claim(record("other"));
   auto first = std::make_unique<MountClaim>(registry_->claim(record("made", true)));
   registry_->retire(first->record());
   const MountClaim second = registry_->claim(record("made", true));
