@@ -51,7 +51,8 @@ TEST_F(MountStatistics, MatchWhatAReaderDid) {
   EXPECT_GE(told["reads"]["count"], 2);
   EXPECT_EQ(told["reads"]["count"],
             told["reads"]["at_once"].get<int>() + told["reads"]["waited"].get<int>());
-  EXPECT_GE(told["reads"]["waited"], 2) << "each file was fetched";
+  // Of two that were fetched: an answer may be there before the caller has gone to wait.
+  EXPECT_GE(told["reads"]["waited"], 1);
   EXPECT_GT(told["reads"]["waited_ms"], 0);
   EXPECT_LE(told["reads"]["latency_ms"]["p50"], told["reads"]["latency_ms"]["max"]);
   EXPECT_GE(told["metadata"]["count"], 4);
