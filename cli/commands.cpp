@@ -15,6 +15,7 @@
 #include "cli/progress.h"
 #include "cli/stats_report.h"
 #include "cli/stop_on_signals.h"
+#include "common/access/listing_form.h"
 #include "common/cache/disk_cached_store.h"
 #include "common/cache/memory_limit.h"
 #include "common/json/json_document.h"
@@ -26,7 +27,6 @@
 #include "common/timer.h"
 #include "fuse/mount_daemon.h"
 #include "transfer/listed_store.h"
-#include "transfer/listing.h"
 #include "transfer/receive_archive.h"
 #include "transfer/receive_dir.h"
 #include "transfer/receive_file.h"
@@ -64,7 +64,7 @@ Remote read_access(const Invocation& invocation, std::string_view connector) {
       invocation.subcommand->purpose, read_site_options());
 }
 
-std::optional<Listing> read_listing(const Invocation& invocation) {
+std::optional<Listing> listing_of(const Invocation& invocation) {
   if (!invocation.listing_file) return std::nullopt;
   return parse_listing(read_text_file(*invocation.listing_file, kMaxListingBytes),
                        invocation.listing_file->string());
@@ -113,7 +113,7 @@ class CommandStore {
 
 void transfer(const Invocation& invocation, std::string_view connector) {
   const Remote remote = read_access(invocation, connector);
-  const std::optional<Listing> listing = read_listing(invocation);
+  const std::optional<Listing> listing = listing_of(invocation);
   const Listing* const wanted = listing ? &*listing : nullptr;
   const StopOnSignals signals;
   const bool receives = invocation.subcommand->purpose == Purpose::ReceiveFile ||
@@ -150,18 +150,11 @@ void check_fuse_device() {
   ::close(device);
 }
 
-/// A listing in access data is for mounts; one that is wrong is wrong for every validation.
-std::optional<Listing> listing_in(const AccessOptions& options) {
-  if (!options.listing) return std::nullopt;
-  return parse_listing(options.listing->json, options.listing->origin);
-}
-
 void validate(const Invocation& invocation, std::string_view connector) {
   const Purpose purpose = invocation.subcommand->purpose;
   const Remote remote = read_access(invocation, connector);
-  const std::optional<Listing> known_tree = listing_in(remote.options);
   const std::optional<Listing> listing =
-      purpose == Purpose::MountDir ? known_tree : read_listing(invocation);
+      purpose == Purpose::MountDir ? remote.options.listing : listing_of(invocation);
   if (purpose == Purpose::MountDir) check_fuse_device();
   if (purpose == Purpose::MountDir && remote.options.report) {
     check_report_path(*remote.options.report);
@@ -211,8 +204,7 @@ void print_stats(const Invocation& invocation) {
 /// No thread may start before mount_dir has forked: the store is opened in the daemon.
 void mount(const Invocation& invocation, std::string_view connector) {
   Remote remote = read_access(invocation, connector);
-  std::optional<Listing> listing = listing_in(remote.options);
-  remote.options.listing.reset();  // the daemon has no use for the text
+  std::optional<Listing> listing = std::exchange(remote.options.listing, std::nullopt);
   if (remote.options.report) check_report_path(*remote.options.report);
   const CacheOptions cache = usable(remote.options.cache);
   RemoteCounters counters;

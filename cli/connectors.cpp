@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/json/json_check.h"
@@ -19,11 +21,12 @@
 namespace red {
 namespace {
 
-/// The text of a listing is large, and of no use to a store.
+/// A listing is large, and of no use to a store.
 template <typename Access>
 AccessOptions take_options(Access& access) {
+  std::optional<Listing> listing = std::exchange(access.options.listing, std::nullopt);
   AccessOptions options = access.options;
-  access.options.listing.reset();
+  options.listing = std::move(listing);
   return options;
 }
 

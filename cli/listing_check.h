@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
+#include "common/remote/listing.h"
 #include "common/remote/remote_store.h"
-#include "transfer/listing.h"
 
 namespace red {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "common/remote/listing.h"
 #include "common/remote/remote_store.h"
-#include "transfer/listing.h"
 
 namespace red {
 

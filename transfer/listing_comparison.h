@@ -4,7 +4,7 @@
 #include <stop_token>
 #include <string_view>
 
-#include "transfer/listing.h"
+#include "common/remote/listing.h"
 #include "transfer/local_walk.h"
 
 namespace red {

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <stop_token>
 
+#include "common/remote/listing.h"
 #include "common/remote/remote_store.h"
-#include "transfer/listing.h"
 #include "transfer/progress.h"
 
 namespace red {

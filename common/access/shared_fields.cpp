@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "common/access/listing_form.h"
 #include "common/json/json_document.h"
 #include "common/json/text_file.h"
 #include "common/net/certificate.h"
@@ -102,23 +103,23 @@ Binding<BoundedForm> cache_binding(const FieldTable<CacheForm>& table) {
           }};
 }
 
-/// A listing in place stays as it is; a file is read now, it may be gone when it is wanted.
+/// A file is read now: it may be gone when it is wanted.
 Binding<SharedForm> listing_binding() {
-  return {{{.type = JsonType::Array},
+  return {{listing_shape(),
            {.type = JsonType::String,
             .min_length = 1,
             .pattern = kPath.pattern,
             .words = "the path of a JSON file"}},
           [](const JsonValue& value, const JsonPlace& place, SharedForm& form, Problems& problems) {
             if (!value.string()) {
-              form.listing = ListingText{value.to_text(), "in the access data"};
+              form.listing = read_listing(value, place, problems);
               return;
             }
             try {
               const fs::path file = absolute_path(*value.string());
-              form.listing = ListingText{read_text_file(file, kMaxListingBytes), file.string()};
+              form.listing = parse_listing(read_text_file(file, kMaxListingBytes), file.string());
             } catch (const Error& error) {
-              problems.add(place, error.message());
+              problems.add_document(place, error.message());
             }
           }};
 }
@@ -301,7 +302,7 @@ SiteOptions read_site_options(const fs::path& file) {
   return site;
 }
 
-AccessOptions to_access_options(const SharedForm& form, const SiteOptions& site,
+AccessOptions to_access_options(SharedForm form, const SiteOptions& site,
                                 const ProtocolDefaults& defaults) {
   AccessOptions options;
   options.connections =
@@ -313,9 +314,9 @@ AccessOptions to_access_options(const SharedForm& form, const SiteOptions& site,
   }
   options.cache =
       join(form.bounded.cache.value_or(CacheForm{}), site.bounded.cache.value_or(CacheForm{}));
-  options.listing = form.listing;
+  options.listing = std::move(form.listing);
   options.allow_other = form.allow_other.value_or(false);
-  options.report = form.report;
+  options.report = std::move(form.report);
   return options;
 }
 

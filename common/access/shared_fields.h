@@ -35,7 +35,7 @@ struct WebForm {
 struct SharedForm {
   BoundedForm bounded;
   std::optional<double> timeout;  ///< seconds
-  std::optional<ListingText> listing;
+  std::optional<Listing> listing;
   std::optional<bool> allow_other;
   std::optional<std::filesystem::path> report;
 };
@@ -64,7 +64,7 @@ SiteOptions read_site_options(const std::filesystem::path& file = kSiteFile);
 const FormDescription& site_form();
 
 /// Joins what the access data, the site and the protocol say.
-AccessOptions to_access_options(const SharedForm& form, const SiteOptions& site,
+AccessOptions to_access_options(SharedForm form, const SiteOptions& site,
                                 const ProtocolDefaults& defaults);
 
 /// Certificates and proxy as the access data says, else as the site says. The environment's

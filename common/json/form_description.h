@@ -14,6 +14,7 @@ namespace red {
 
 struct FormDescription;
 struct KeyedShape;
+struct NamedShape;
 
 /// Texts that match `allowed` and do not match `refused`: regular expressions (ECMA-262) that are
 /// searched for; empty: any, none.
@@ -28,8 +29,8 @@ std::string pattern_of_any_case(const std::vector<std::string_view>& names);
 bool equals_ignoring_case(std::string_view one, std::string_view other);
 
 /// What a value may be, in the terms of JSON Schema. Type, values, bounds and lengths are what
-/// check_shape() checks. Patterns (ECMA-262) and elements say for schemas what the reader of the
-/// field checks with better words.
+/// check_shape() checks. Patterns (ECMA-262), the bound of 64 bits and elements say for schemas
+/// what the reader of the field checks with better words.
 struct ValueShape {
   JsonType type = JsonType::String;
   std::vector<std::string_view> values = {};  ///< strings: the only ones that are allowed
@@ -39,11 +40,19 @@ struct ValueShape {
   std::optional<double> minimum = {};     ///< numbers
   std::optional<double> above = {};       ///< numbers: an exclusive minimum
   std::optional<double> maximum = {};     ///< numbers
+  bool is_within_64_bits = false;         ///< integers of at least 0
   std::size_t min_elements = 0;           ///< arrays
   std::vector<ValueShape> elements = {};  ///< of arrays, and of objects with any keys; empty: any
   std::vector<KeyedShape> keyed_elements = {};  ///< of objects with any keys: the exceptions
   const FormDescription* form = nullptr;        ///< objects with known keys
   TextPattern key_pattern = {};                 ///< objects with keys of the user's choice
+  const NamedShape* named = nullptr;            ///< says the rest
+};
+
+/// A shape that may hold itself: a schema tells it once and refers to it by its name.
+struct NamedShape {
+  std::string_view name;
+  ValueShape (*shape)();
 };
 
 /// What an element may be whose key matches a pattern.

@@ -1,7 +1,9 @@
 #include "common/json/json_schema.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 namespace red {
@@ -144,6 +146,9 @@ void add_number_bounds(const ValueShape& shape, Object& schema) {
   if (shape.minimum) add(schema, "minimum", number(*shape.minimum));
   if (shape.above) add(schema, "exclusiveMinimum", number(*shape.above));
   if (shape.maximum) add(schema, "maximum", number(*shape.maximum));
+  if (shape.is_within_64_bits) {
+    add(schema, "maximum", JsonValue(std::numeric_limits<std::uint64_t>::max()));
+  }
 }
 
 void add_elements(const ValueShape& shape, Object& schema) {
@@ -166,6 +171,9 @@ void add_keys_of_choice(const ValueShape& shape, Object& schema) {
 }
 
 Object schema_of(const ValueShape& shape) {
+  if (shape.named) {
+    return {{"$ref", JsonValue("#/definitions/" + std::string(shape.named->name))}};
+  }
   if (shape.form) return schema_of(*shape.form);
   Object schema{{"type", json_string(name_of(shape.type))}};
   switch (shape.type) {
@@ -207,7 +215,13 @@ JsonValue schema_of(const FieldDescription& field) {
   if (!field.default_words.empty()) words += "; default: " + std::string(field.default_words);
   Object schema{{"description", JsonValue(std::move(words))}};
   if (field.default_value.type() != JsonType::Null) add(schema, "default", field.default_value);
-  append(schema, *schema_of_one_of(field.shapes).object());
+  JsonValue shapes = schema_of_one_of(field.shapes);
+  if (shapes.find("$ref")) {
+    // What stands beside a $ref is ignored (draft-07, section 8.3).
+    add(schema, "allOf", array({std::move(shapes)}));
+  } else {
+    append(schema, std::move(*shapes.object()));
+  }
   return object(std::move(schema));
 }
 
@@ -227,11 +241,44 @@ Object schema_of(const FormDescription& form) {
   return schema;
 }
 
+// --- Definitions ---------------------------------------------------------------------------------
+
+using NamedShapes = std::vector<const NamedShape*>;
+
+void collect_named(const FormDescription& form, NamedShapes& found);
+
+void collect_named(const ValueShape& shape, NamedShapes& found) {
+  if (shape.named && std::find(found.begin(), found.end(), shape.named) == found.end()) {
+    found.push_back(shape.named);
+    collect_named(shape.named->shape(), found);
+  }
+  if (shape.form) collect_named(*shape.form, found);
+  for (const ValueShape& each : shape.elements) collect_named(each, found);
+  for (const KeyedShape& each : shape.keyed_elements) collect_named(each.shape, found);
+}
+
+void collect_named(const FormDescription& form, NamedShapes& found) {
+  for (const FieldDescription& field : form.fields) {
+    for (const ValueShape& shape : field.shapes) collect_named(shape, found);
+  }
+}
+
+void add_definitions(const std::vector<NamedForm>& forms, Object& schema) {
+  NamedShapes found;
+  for (const NamedForm& each : forms) collect_named(each.form, found);
+  Object definitions;
+  for (const NamedShape* each : found) {
+    add(definitions, std::string(each->name), object(schema_of(each->shape())));
+  }
+  if (!definitions.empty()) add(schema, "definitions", object(std::move(definitions)));
+}
+
 }  // namespace
 
 JsonValue json_schema(const std::string& title, const std::vector<NamedForm>& forms) {
   Object schema{{"$schema", json_string("http://json-schema.org/draft-07/schema#")},
                 {"title", json_string(title)}};
+  add_definitions(forms, schema);
   if (forms.size() == 1) {
     append(schema, schema_of(forms.front().form));
     return object(std::move(schema));

@@ -16,7 +16,7 @@ struct NamedForm {
 
 /// The JSON Schema (draft-07) of a document that has exactly one of the forms. It takes what the
 /// forms' tables take and nothing else, but for what a schema cannot say: keys that stand twice,
-/// and what the readers of fields look for outside of the document.
+/// what elements say together, and what the readers of fields look for outside of the document.
 JsonValue json_schema(const std::string& title, const std::vector<NamedForm>& forms);
 
 }  // namespace red

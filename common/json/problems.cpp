@@ -42,6 +42,17 @@ void Problems::add(std::string_view where, std::string_view text) {
   if (lines_.size() < kMaxLines) lines_.push_back(std::string(where) + ": " + visible(text));
 }
 
+void Problems::add_document(const JsonPlace& place, std::string_view text) {
+  const std::size_t end = text.find('\n');
+  add(place, text.substr(0, end));
+  if (end == text.npos || count_ > kMaxLines) return;
+  std::string& lines = lines_.back();
+  for (const char c : text.substr(end)) {
+    lines += c;
+    if (c == '\n') lines += "  ";
+  }
+}
+
 void Problems::throw_if_any(std::string_view document) const {
   if (empty()) return;
   std::string message = std::string(document) + " is invalid: " + std::to_string(count_) +

@@ -35,6 +35,9 @@ class Problems {
  public:
   void add(const JsonPlace& place, std::string_view text) { add(place.text(), text); }
   void add(std::string_view where, std::string_view text);
+  /// Adds what throw_if_any() has said of another document, which the value names: as one problem,
+  /// the lines of the other document indented below it.
+  void add_document(const JsonPlace& place, std::string_view text);
 
   bool empty() const { return count_ == 0; }
   /// Throws Error{InvalidAccess}: "DOCUMENT is invalid: 2 problems", then a line for each.

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
+
+#include "common/remote/listing.h"
 
 namespace red {
 
@@ -15,19 +16,13 @@ struct CacheOptions {
   std::optional<std::uint64_t> memory;             ///< bound of the cache in memory, bytes
 };
 
-/// A listing that came with the access data: JSON text, not yet parsed.
-struct ListingText {
-  std::string json;
-  std::string origin;  ///< for messages
-};
-
 /// What the access data of every protocol may say, checked, with the site's defaults and bounds
 /// applied. Plain data.
 struct AccessOptions {
   int connections = 1;  ///< upper bound of connections to the server
   std::chrono::milliseconds connect_timeout{10'000};
   CacheOptions cache;
-  std::optional<ListingText> listing;           ///< of a mount
+  std::optional<Listing> listing;               ///< of a mount
   bool allow_other = false;                     ///< other users may read the mount
   std::optional<std::filesystem::path> report;  ///< absolute; where a mount's report goes
 };

@@ -3,7 +3,7 @@
 # Who may include whom, by the folder of the including file; the longest matching folder decides.
 # "common/*.h" stands for the loose headers of common/ itself. A folder may include itself.
 set(rules
-  "transfer                  : common/*.h common/remote common/cache common/json"
+  "transfer                  : common/*.h common/remote common/cache"
   "fuse                      : common/*.h common/remote common/cache"
   "common/protocols/http     : common/*.h common/remote common/json common/net common/access"
   "common/protocols/sftp     : common/*.h common/remote common/json common/net common/access"
@@ -15,8 +15,6 @@ set(rules
   "common/cache              : common/*.h common/remote"
   "common                    : common/*.h"
   "cli                       : common transfer fuse")
-# common/json is for one file of transfer/ only.
-set(json_reader_of_transfer "transfer/listing")
 
 # Third-party headers, as regular expressions, and the only places that may name them.
 set(homes
@@ -71,9 +69,6 @@ function(check_own_include file included)
         return()
       endif()
     elseif("${folder_of_included}/" MATCHES "^${folder}/")
-      if(folder STREQUAL "common/json" AND NOT file MATCHES "^common|^${json_reader_of_transfer}\\.")
-        continue()
-      endif()
       return()
     endif()
   endforeach()

@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "common/access/listing_form.h"
 #include "common/error.h"
 #include "common/remote/remote_path.h"
-#include "transfer/listing.h"
 
 namespace {
 

@@ -272,7 +272,7 @@ HttpAccess read_http_access(JsonDocument document, Purpose purpose, const SiteOp
   HttpAccess access;
   access.method = upper_case(form.method.value_or(std::string(default_method(purpose))));
   access.url = *form.url;
-  access.options = to_access_options(form.shared, site, kDefaults);
+  access.options = to_access_options(std::move(form.shared), site, kDefaults);
   access.client = client_options(form, site, access.options);
   if (content == HttpContent::Json) access.content_type = kJsonType;
   access.archive_format = form.archive_format.value_or("");

@@ -343,7 +343,7 @@ SftpAccess read_sftp_access(JsonDocument document, Purpose purpose, const SiteOp
   problems.throw_if_any(document.name);
 
   SftpAccess access;
-  access.options = to_access_options(form.shared, site, kDefaults);
+  access.options = to_access_options(std::move(form.shared), site, kDefaults);
   access.host = std::move(*form.host);
   access.port = static_cast<std::uint16_t>(form.port.value_or(access.port));
   const AuthForm auth =

@@ -132,9 +132,9 @@ std::optional<SftpAttributes> if_present(const std::function<SftpAttributes()>& 
 }
 
 /// Reads one directory to its end.
-class Listing : public std::enable_shared_from_this<Listing> {
+class DirectoryReading : public std::enable_shared_from_this<DirectoryReading> {
  public:
-  Listing(const RequestContext& context, SftpReplied<std::vector<SftpName>> done)
+  DirectoryReading(const RequestContext& context, SftpReplied<std::vector<SftpName>> done)
       : context_(context), done_(std::move(done)) {}
 
   void start(std::shared_ptr<SftpHandle> handle) {
@@ -366,7 +366,7 @@ void SftpClient::open_directory(const std::string& path, const RequestContext& c
 
 void SftpClient::list(const std::string& path, const RequestContext& context,
                       SftpReplied<std::vector<SftpName>> done) {
-  const auto listing = std::make_shared<Listing>(context, std::move(done));
+  const auto listing = std::make_shared<DirectoryReading>(context, std::move(done));
   open_directory(path, context, [listing](const Error* error, std::shared_ptr<SftpHandle> handle) {
     error != nullptr ? listing->end(error) : listing->start(std::move(handle));
   });

@@ -232,7 +232,7 @@ XnatAccess read_xnat_access(JsonDocument document, Purpose purpose, const SiteOp
   access.file = std::move(form.file);
   access.xsi_type = form.xsi_type.value_or(std::string());
   access.overwrites = form.overwrites.value_or(false);
-  access.options = to_access_options(form.shared, site, kDefaults);
+  access.options = to_access_options(std::move(form.shared), site, kDefaults);
   access.client = client_options(form, site, access.options);
   access.client.uses_tls = access.base.scheme == "https";
   return access;

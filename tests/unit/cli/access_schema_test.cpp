@@ -4,7 +4,9 @@
 //   - a key stands twice in one object, or a header field in two spellings;
 //   - a private key or a host key looks like one and cannot be decoded, or the passphrase is wrong;
 //   - a file that is named (listing, caCertificate) cannot be read, or holds no certificate;
-//   - it nests deeper than a schema can count.
+//   - it nests deeper than a schema can count;
+//   - two entries of a listing's directory have one name, or what a listing's file holds is wrong;
+//   - a size in a listing exceeds 64 bits: the schema says so, valijson counts no further.
 // A schema never refuses what is accepted.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -87,16 +89,29 @@ Json with_plain_integers(Json value) {
   return value;
 }
 
+/// valijson takes a whole number that exceeds 63 bits for a negative one, but not as a fraction.
+Json with_signed_integers(Json value) {
+  constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > kLargest) {
+    return value.get<double>();
+  }
+  if (value.is_structured()) {
+    for (Json& element : value) element = with_signed_integers(std::move(element));
+  }
+  return value;
+}
+
 class Schema {
  public:
   explicit Schema(const JsonValue& schema) : json_(Json::parse(schema.to_text())) {
-    const valijson::adapters::NlohmannJsonAdapter adapter(json_);
+    const Json signed_json = with_signed_integers(json_);
+    const valijson::adapters::NlohmannJsonAdapter adapter(signed_json);
     valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(adapter, schema_);
   }
 
   const Json& json() const { return json_; }
   bool accepts(const Json& document) const {
-    const Json plain = with_plain_integers(document);
+    const Json plain = with_plain_integers(with_signed_integers(document));
     const valijson::adapters::NlohmannJsonAdapter adapter(plain);
     return validator_.validate(schema_, adapter, nullptr);
   }
@@ -205,7 +220,9 @@ bool is_beyond_a_schema(const std::string& problem) {
       "/auth/privateKey: .*|/auth/passphrase: (missing: the private key is encrypted|"
       "does not open the private key)|"
       "/hostKey: must be a fingerprint that starts with SHA256:, or a line of known_hosts|"
-      "/listing: cannot (open|read) .*|"
+      "/listing: (cannot (open|read) .*|listing .* is invalid: .*)|  .*|"
+      "/listing(/[0-9]+/listing)*/[0-9]+/basename: another entry of this directory has this name|"
+      "/listing(/[0-9]+/listing)*/[0-9]+/size: too large|"
       "/caCertificate: (cannot (open|read) .*|.* holds no certificate in PEM form)");
   return std::regex_match(problem, pattern);
 }
@@ -418,12 +435,29 @@ TEST_F(AccessSchema, TellsWhatPeopleNeed) {
   EXPECT_EQ(schema["properties"]["port"],
             Json::parse(R"({"description": "port of the server", "default": 22, "type": "integer",
                             "minimum": 1, "maximum": 65535})"));
+  EXPECT_EQ(schema["properties"]["listing"]["anyOf"][0],
+            Json::parse(R"({"$ref": "#/definitions/listing"})"));
   const Json http = form_of("red-connector-http", "send-file").schema->json();
   EXPECT_EQ(http["properties"]["method"]["default"], "POST");
   EXPECT_EQ(http["properties"]["connections"]["default"], 32);
   const Json any = form_of("red-connector", "send-file").schema->json();
   ASSERT_EQ(any["oneOf"].size(), 3u);
   EXPECT_EQ(any["oneOf"][0]["title"], "red-connector-http");
+}
+
+TEST_F(AccessSchema, TellsTheFormOfAListingOnce) {
+  const Json definitions = form_of("red-connector", "mount-dir").schema->json()["definitions"];
+  ASSERT_EQ(definitions.size(), 1u);
+  EXPECT_EQ(definitions["listing"]["type"], "array");
+  const Json& entries = definitions["listing"]["items"]["anyOf"];
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0]["properties"]["class"]["enum"], Json::parse(R"(["File"])"));
+  EXPECT_EQ(entries[0]["properties"]["size"]["maximum"], std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(entries[1]["properties"]["class"]["enum"], Json::parse(R"(["Directory"])"));
+  EXPECT_EQ(entries[1]["properties"]["listing"]["allOf"],
+            Json::parse(R"([{"$ref": "#/definitions/listing"}])"));
+  EXPECT_FALSE(
+      form_of("red-connector", std::string(kSiteSchema)).schema->json().contains("definitions"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "common/access/listing_form.h"
 #include "tests/fakes/fake_store.h"
 #include "transfer/listed_store.h"
 

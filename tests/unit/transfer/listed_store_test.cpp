@@ -5,6 +5,7 @@
 #include <string>
 #include <variant>
 
+#include "common/access/listing_form.h"
 #include "tests/fakes/collecting_sink.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/path_of.h"

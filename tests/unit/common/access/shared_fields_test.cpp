@@ -1,5 +1,6 @@
 #include "common/access/shared_fields.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -75,7 +76,8 @@ TEST_F(SharedFields, AreAllTaken) {
   EXPECT_TRUE(result.allow_other);
   EXPECT_EQ(result.report, "/r/report.json");
   ASSERT_TRUE(result.listing);
-  EXPECT_EQ(result.listing->json, R"([{"class":"File","basename":"ä"}])");
+  ASSERT_EQ(result.listing->size(), 1u);
+  EXPECT_EQ(result.listing->front().basename, "ä");
   EXPECT_EQ(result.cache.directory, "/c");
   EXPECT_EQ(result.cache.size, 2 * kGiB);
   EXPECT_EQ(result.cache.memory, 4096u);
@@ -93,12 +95,12 @@ TEST_F(SharedFields, PathsBecomeAbsoluteBecauseADaemonLeavesTheDirectory) {
 }
 
 TEST_F(SharedFields, ListingFileIsReadAtOnce) {
-  const fs::path file = write("listing.json", "[]");
+  const fs::path file = write("listing.json", R"([{"class": "File", "basename": "f"}])");
   const AccessOptions result = options(R"({"listing": ")" + file.string() + "\"}");
   fs::remove(file);
   ASSERT_TRUE(result.listing);
-  EXPECT_EQ(result.listing->json, "[]");
-  EXPECT_EQ(result.listing->origin, file.string());
+  ASSERT_EQ(result.listing->size(), 1u);
+  EXPECT_EQ(result.listing->front().basename, "f");
 }
 
 TEST_F(SharedFields, ReportEverythingThatIsWrong) {
@@ -117,6 +119,36 @@ TEST_F(SharedFields, ReportEverythingThatIsWrong) {
   EXPECT_EQ(message(R"({"cache": "yes"})"),
             "access data a is invalid: 1 problem\n"
             "/cache: must be a boolean or an object, not a string");
+}
+
+TEST_F(SharedFields, ReportWhatIsWrongInAListingWithEverythingElse) {
+  EXPECT_EQ(
+      message(R"({"connections": 0, "timeout": 0, "listing": [
+                          {"class": "X", "basename": "..", "sise": 1},
+                          {"class": "Directory", "basename": "d", "listing": [7]}]})"),
+      "access data a is invalid: 6 problems\n"
+      "/connections: must be an integer of at least 1\n"
+      "/timeout: must be a number above 0 and at most 86400\n"
+      "/listing/0/class: must be File or Directory\n"
+      "/listing/0/basename: must be a file name: not empty, \".\" or \"..\", without / and NUL\n"
+      "/listing/0/sise: unknown key; did you mean \"size\"?\n"
+      "/listing/1/listing/0: must be an object, not an integer");
+}
+
+TEST_F(SharedFields, ReportWhatIsWrongInAListingFileWithPlacesInThatFile) {
+  const std::string file = write("listing.json", R"([{"class": "File"}, 1])").string();
+  EXPECT_EQ(message(R"({"listing": ")" + file + R"(", "report": ""})"),
+            "access data a is invalid: 2 problems\n"
+            "/listing: listing " +
+                file +
+                " is invalid: 2 problems\n"
+                "  /0/basename: missing\n"
+                "  /1: must be an object, not an integer\n"
+                "/report: must be a string that is not empty");
+  write("listing.json", "[");
+  EXPECT_THAT(message(R"({"listing": ")" + file + "\"}"),
+              ::testing::StartsWith("access data a is invalid: 1 problem\n/listing: listing " +
+                                    file + " is invalid: 1 problem\n  line 1, column "));
 }
 
 TEST_F(SharedFields, ListingFileThatIsMissingIsAnError) {

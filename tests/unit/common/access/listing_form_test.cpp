@@ -1,4 +1,4 @@
-#include "transfer/listing.h"
+#include "common/access/listing_form.h"
 
 #include <gtest/gtest.h>
 
@@ -69,6 +69,23 @@ TEST(Listing, ReportsAllProblemsWithTheirPlaces) {
             "/1/listing/1/class: must be File or Directory\n"
             "/1/listing/2: must be an object, not an integer\n"
             "/2/class: missing");
+}
+
+TEST(Listing, ReportsEverythingOfAnEntryWhoseClassIsWrong) {
+  EXPECT_EQ(
+      message_for(R"([
+      {"class": "Link", "basename": "..", "size": -1, "x": 1},
+      {"class": 1, "basename": "d", "listing": [{"basename": ""}]}])"),
+      "listing l.json is invalid: 7 problems\n"
+      "/0/class: must be File or Directory\n"
+      "/0/basename: must be a file name: not empty, \".\" or \"..\", without / and NUL\n"
+      "/0/size: must be an integer of at least 0\n"
+      "/0/x: unknown key; the keys here are: class, basename, size, checksum, location, path, "
+      "dirname, nameroot, nameext, format, contents, secondaryFiles\n"
+      "/1/class: must be File or Directory, not an integer\n"
+      "/1/listing/0/basename: must be a file name: not empty, \".\" or \"..\", without / and "
+      "NUL\n"
+      "/1/listing/0/class: missing");
 }
 
 TEST(Listing, RefusesNamesThatLeadElsewhere) {

@@ -1,4 +1,4 @@
-#include "transfer/listing.h"
+#include "common/access/listing_form.h"
 
 #include <unordered_set>
 
@@ -12,23 +12,19 @@ namespace {
 /// Two levels of JSON for each directory: 256 directories in one another.
 constexpr std::size_t kMaxDepth = 512;
 
-using Nodes = std::vector<ListingEntry>;
-
-Nodes read_nodes(const JsonValue& value, const JsonPlace& place, Problems& problems);
-
 /// A field of CWL 1.0 that says nothing to a transfer.
 Binding<ListingEntry> ignored(JsonType type) {
   return {{{.type = type}}, [](const JsonValue&, const JsonPlace&, ListingEntry&, Problems&) {}};
 }
 
 Binding<ListingEntry> class_binding(std::string_view name) {
-  return {{{.type = JsonType::String, .values = {name}}},
+  return {{{.type = JsonType::String, .values = {name}, .words = "File or Directory"}},
           [](const JsonValue&, const JsonPlace&, ListingEntry&, Problems&) {}};
 }
 
 Binding<ListingEntry> basename_binding() {
   return {
-      {{.type = JsonType::String}},
+      {{.type = JsonType::String, .pattern = {R"(^[^/\x00]+$)", R"(^\.\.?$)"}}},
       [](const JsonValue& value, const JsonPlace& place, ListingEntry& node, Problems& problems) {
         node.basename = *value.string();
         if (!RemotePath::is_valid_name(node.basename)) {
@@ -39,7 +35,7 @@ Binding<ListingEntry> basename_binding() {
 
 Binding<ListingEntry> size_binding() {
   return {
-      {{.type = JsonType::Integer, .minimum = 0}},
+      {{.type = JsonType::Integer, .minimum = 0, .is_within_64_bits = true}},
       [](const JsonValue& value, const JsonPlace& place, ListingEntry& node, Problems& problems) {
         node.size = value.unsigned_integer();
         if (!node.size) problems.add(place, "too large");
@@ -62,7 +58,7 @@ std::optional<std::string> sha1_in(std::string_view checksum) {
 
 Binding<ListingEntry> checksum_binding() {
   return {
-      {{.type = JsonType::String}},
+      {{.type = JsonType::String, .pattern = {R"(^sha1\$[0-9A-Fa-f]{40}$)"}}},
       [](const JsonValue& value, const JsonPlace& place, ListingEntry& node, Problems& problems) {
         node.sha1 = sha1_in(*value.string());
         if (!node.sha1) problems.add(place, "must be sha1$ and 40 hexadecimal digits");
@@ -70,9 +66,9 @@ Binding<ListingEntry> checksum_binding() {
 }
 
 Binding<ListingEntry> children_binding() {
-  return {{{.type = JsonType::Array}},
+  return {{listing_shape()},
           [](const JsonValue& value, const JsonPlace& place, ListingEntry& node,
-             Problems& problems) { node.children = read_nodes(value, place, problems); }};
+             Problems& problems) { node.children = read_listing(value, place, problems); }};
 }
 
 const FieldTable<ListingEntry>& file_fields() {
@@ -108,22 +104,24 @@ const FieldTable<ListingEntry>& directory_fields() {
   return table;
 }
 
+/// The class says it; where that is missing or wrong, the keys do.
+ListingEntry::Kind kind_of(const JsonValue& value) {
+  const JsonValue* name = value.find("class");
+  const std::string* text = name ? name->string() : nullptr;
+  const bool is_known = text && (*text == "File" || *text == "Directory");
+  const bool is_directory = is_known ? *text == "Directory" : value.find("listing") != nullptr;
+  return is_directory ? ListingEntry::Kind::Directory : ListingEntry::Kind::File;
+}
+
 ListingEntry read_node(const JsonValue& value, const JsonPlace& place, Problems& problems) {
   ListingEntry node;
-  if (!check_shape({{.type = JsonType::Object}}, value, place, problems)) return node;
-  const JsonValue* kind = value.find("class");
-  if (kind && kind->string() && *kind->string() == "Directory") {
-    node.kind = ListingEntry::Kind::Directory;
-    directory_fields().read(value, place, node, problems);
-  } else if (kind && kind->string() && *kind->string() != "File") {
-    problems.add(JsonPlace(place, "class"), "must be File or Directory");
-  } else {
-    file_fields().read(value, place, node, problems);
-  }
+  node.kind = kind_of(value);
+  const bool is_file = node.kind == ListingEntry::Kind::File;
+  (is_file ? file_fields() : directory_fields()).read(value, place, node, problems);
   return node;
 }
 
-void report_repeated_names(const Nodes& nodes, const JsonPlace& place, Problems& problems) {
+void report_repeated_names(const Listing& nodes, const JsonPlace& place, Problems& problems) {
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].basename.empty() || names.insert(nodes[i].basename).second) continue;
@@ -132,8 +130,21 @@ void report_repeated_names(const Nodes& nodes, const JsonPlace& place, Problems&
   }
 }
 
-Nodes read_nodes(const JsonValue& value, const JsonPlace& place, Problems& problems) {
-  Nodes nodes;
+/// What the entries of a listing are.
+ValueShape shape_with_entries() {
+  return {.type = JsonType::Array,
+          .elements = {{.type = JsonType::Object, .form = &file_fields().description()},
+                       {.type = JsonType::Object, .form = &directory_fields().description()}}};
+}
+
+constexpr NamedShape kListing{"listing", shape_with_entries};
+
+}  // namespace
+
+ValueShape listing_shape() { return {.type = JsonType::Array, .named = &kListing}; }
+
+Listing read_listing(const JsonValue& value, const JsonPlace& place, Problems& problems) {
+  Listing nodes;
   nodes.reserve(value.array()->size());
   for (std::size_t i = 0; i < value.array()->size(); ++i) {
     nodes.push_back(read_node((*value.array())[i], JsonPlace(place, i), problems));
@@ -142,13 +153,11 @@ Nodes read_nodes(const JsonValue& value, const JsonPlace& place, Problems& probl
   return nodes;
 }
 
-}  // namespace
-
 Listing parse_listing(std::string_view json, std::string_view origin) {
   JsonDocument document = parse_json(json, "listing " + std::string(origin), kMaxDepth);
   Listing listing;
-  if (check_shape({{.type = JsonType::Array}}, document.root, JsonPlace(), document.problems)) {
-    listing = read_nodes(document.root, JsonPlace(), document.problems);
+  if (check_shape({listing_shape()}, document.root, JsonPlace(), document.problems)) {
+    listing = read_listing(document.root, JsonPlace(), document.problems);
   }
   document.problems.throw_if_any(document.name);
   return listing;

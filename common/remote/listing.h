@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace red {
@@ -19,9 +18,5 @@ struct ListingEntry {
 };
 
 using Listing = std::vector<ListingEntry>;
-
-/// Parses the JSON text. Throws Error{InvalidAccess} with one line per problem, each with its place
-/// as a JSON pointer; the first line says that the listing (named `origin`) is invalid.
-Listing parse_listing(std::string_view json, std::string_view origin);
 
 }  // namespace red
