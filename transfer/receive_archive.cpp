@@ -23,6 +23,9 @@ namespace red {
 namespace {
 
 // No honest archive has more; as for directories that are received file by file.
+// What a member takes on the disk, however empty it is: millions of them fit into few compressed
+// bytes.
+constexpr std::uint64_t kLeastOfMember = 4096;
 constexpr std::uint64_t kMaxMembers = 10'000'000;
 // Tapes, and tar with them, fill up to a whole record behind the end of the archive.
 constexpr std::uint64_t kMaxBehindEnd = 16 << 20;
@@ -31,7 +34,8 @@ constexpr std::size_t kDrainPiece = 1 << 16;
 /// Puts the members of an archive into a tree.
 class Unpacker {
  public:
-  Unpacker(StagedTree& tree, const std::stop_token& stop) : tree_(tree), stop_(stop) {}
+  Unpacker(StagedTree& tree, ExpansionLimit& limit, const std::stop_token& stop)
+      : tree_(tree), limit_(limit), stop_(stop) {}
 
   /// `count` is told the bytes of files as they come.
   void unpack(ArchiveReader& archive, const std::function<void(std::uint64_t bytes)>& count) {
@@ -41,6 +45,7 @@ class Unpacker {
         throw Error(ErrorKind::Protocol,
                     "the archive has more than " + std::to_string(kMaxMembers) + " members");
       }
+      limit_.produce(kLeastOfMember);
       try {
         place(*member, archive, count);
       } catch (const Error& error) {
@@ -121,6 +126,7 @@ class Unpacker {
   }
 
   StagedTree& tree_;
+  ExpansionLimit& limit_;
   const std::stop_token& stop_;
 };
 
@@ -146,7 +152,7 @@ void receive_tar(RemoteStore& store, ArchiveFormat format, StagedTree& tree, Pro
   CountedStream tar(*decompressed, [&](std::size_t bytes) { limit.produce(bytes); });
   {
     ArchiveReader archive(tar);
-    Unpacker(tree, stop).unpack(archive, [](std::uint64_t) {});
+    Unpacker(tree, limit, stop).unpack(archive, [](std::uint64_t) {});
   }
   drain(tar, stop);
   drain(compressed, stop);
@@ -162,7 +168,7 @@ void receive_zip(RemoteStore& store, StagedTree& tree, Progress& progress,
   ExpansionLimit limit;
   limit.consume(zip.size());
   ArchiveReader archive(zip);
-  Unpacker(tree, stop).unpack(archive, [&](std::uint64_t bytes) { limit.produce(bytes); });
+  Unpacker(tree, limit, stop).unpack(archive, [&](std::uint64_t bytes) { limit.produce(bytes); });
 }
 
 void receive_tree(RemoteStore& store, ArchiveFormat format, const std::filesystem::path& target,

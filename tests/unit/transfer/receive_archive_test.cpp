@@ -658,6 +658,18 @@ TEST_F(ReceiveArchive, StopsBombsInZipToo) {
   EXPECT_TRUE(left_nothing());
 }
 
+TEST_F(ReceiveArchive, StopsAMultitudeOfMembersThatHoldNothing) {
+  constexpr auto kFormat = ArchiveFormat::Xztar;
+  TarBuilder members;
+  for (int i = 0; i < 10'000; ++i) members.file("empty", "");
+  const std::string some = compressed(kFormat, members.without_end());
+  std::string multitude;
+  for (int i = 0; i < 20; ++i) multitude += some;
+  serve(multitude);
+  EXPECT_NE(failure(kFormat).message().find("the archive becomes too large"), std::string::npos);
+  EXPECT_TRUE(left_nothing());
+}
+
 // --- Listings
 // --------------------------------------------------------------------------------------
 
