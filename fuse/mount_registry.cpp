@@ -184,6 +184,11 @@ bool is_removed(int directory_fd) {
   return ::fstat(directory_fd, &status) == 0 && status.st_nlink == 0;
 }
 
+/// Under the lock, which claims hold as well: nobody is about to write into it.
+void remove_if_empty(int directory_fd, const fs::path& directory) {
+  if (!is_removed(directory_fd)) ::rmdir(directory.c_str());
+}
+
 /// Places for a user's registry, best first; none depends on the environment. The last two are for
 /// containers whose root file system is read-only. /run/user/UID is not among them: it goes when
 /// the user logs out, and the mounts stay.
@@ -314,12 +319,13 @@ void MountClaim::release() noexcept {
       if (record_.made_directory) ::rmdir(record_.mount_point.c_str());
       ::unlinkat(directory_fd_.get(), key.c_str(), 0);
     }
+    remove_own_files(directory_fd_.get(), record_);
+    remove_if_empty(directory_fd_.get(), directory_);
   } catch (const Error& error) {
     log(LogLevel::Warning, error.message());
+    remove_own_files(directory_fd_.get(), record_);
   }
-  remove_own_files(directory_fd_.get(), record_);
   locked_file_.reset();
-  ::rmdir(directory_.c_str());  // if it was the last
 }
 
 MountRegistry MountRegistry::open() {
@@ -411,10 +417,17 @@ void MountRegistry::remove(const MountRecord& record, bool with_mount_point) con
   if (with_mount_point) ::rmdir(record.mount_point.c_str());
   ::unlinkat(directory_fd_.get(), key_of(record).c_str(), 0);
   if (!current->daemon_alive) remove_own_files(directory_fd_.get(), record);
-  remove_if_unused();
+  remove_if_empty(directory_fd_.get(), directory_);
 }
 
-void MountRegistry::remove_if_unused() const noexcept { ::rmdir(directory_.c_str()); }
+void MountRegistry::remove_if_unused() const noexcept {
+  try {
+    const DirectoryLock lock(directory_fd_.get(), directory_);
+    remove_if_empty(directory_fd_.get(), directory_);
+  } catch (const Error& error) {
+    log(LogLevel::Debug, error.message());
+  }
+}
 
 fs::path MountRegistry::socket_path(const MountRecord& record) const {
   return directory_ / own_name(record, ".sock");
