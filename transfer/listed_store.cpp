@@ -91,28 +91,26 @@ class ListedSink final : public ReadSink {
   std::optional<Error> fault_;
 };
 
-class ListedFile final : public RemoteFile {
+class ListedFile final : public ForwardingFile {
  public:
   ListedFile(std::shared_ptr<RemoteFile> file, std::string path, const ListingEntry& listed)
-      : file_(std::move(file)), path_(std::move(path)), listed_(to_entry(listed)) {}
+      : ForwardingFile(std::move(file)), path_(std::move(path)), listed_(to_entry(listed)) {}
 
   void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
             const RequestContext& context) override {
     auto watched = std::make_shared<ListedSink>(std::move(sink), path_, listed_.size, range);
-    file_->read(range, std::move(watched), context);
+    inner()->read(range, std::move(watched), context);
   }
 
   Version version() const override {
-    Version version = file_->version();
+    Version version = inner()->version();
     if (listed_.size) version.size = listed_.size;
     return version;
   }
 
   std::optional<Checksum> promised_checksum() const override { return listed_.checksum; }
-  void distrust() override { file_->distrust(); }
 
  private:
-  const std::shared_ptr<RemoteFile> file_;
   const std::string path_;
   const Entry listed_;
 };
@@ -120,7 +118,7 @@ class ListedFile final : public RemoteFile {
 }  // namespace
 
 ListedStore::ListedStore(std::unique_ptr<RemoteStore> store, Listing listing)
-    : store_(std::move(store)), root_(sorted(std::move(listing))) {}
+    : ForwardingStore(*store), store_(std::move(store)), root_(sorted(std::move(listing))) {}
 
 /// Null for the root, and for what the listing does not name.
 const ListingEntry* ListedStore::find(const RemotePath& path) const {

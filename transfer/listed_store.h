@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "common/remote/forwarding_store.h"
 #include "common/remote/listing.h"
-#include "common/remote/remote_store.h"
 
 namespace red {
 
@@ -18,7 +18,7 @@ namespace red {
 /// the listing says, without a request. Only a size that it leaves out is asked for, once.
 /// Read-only. Files are told to promise the checksum that the listing has; one whose size on the
 /// server is another than the listing's fails with Error{Integrity} when it is read. Thread-safe.
-class ListedStore final : public RemoteStore {
+class ListedStore final : public ForwardingStore {
  public:
   ListedStore(std::unique_ptr<RemoteStore> store, Listing listing);
 
@@ -28,14 +28,8 @@ class ListedStore final : public RemoteStore {
   std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override;
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override;
   bool listings_are_complete() const override { return true; }
-  int parallelism() const override { return store_->parallelism(); }
-  std::string location(const RemotePath& path) const override { return store_->location(path); }
-  std::optional<Asker> asker() const override { return store_->asker(); }
-  Examination examination() override { return store_->examination(); }
-  void check(Purpose purpose, const RequestContext& context) override {
-    store_->check(purpose, context);
-  }
   Uploader* uploader() override { return nullptr; }
+  TreeUploader* tree_uploader() override { return nullptr; }
   TreeEditor* editor() override { return nullptr; }
 
  private:

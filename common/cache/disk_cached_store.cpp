@@ -3,14 +3,16 @@
 #include <utility>
 
 #include "common/cache/disk_cached_file.h"
+#include "common/remote/forwarding_store.h"
 
 namespace red {
 namespace {
 
-class DiskCachedStore final : public RemoteStore {
+class DiskCachedStore final : public ForwardingStore {
  public:
   DiskCachedStore(std::unique_ptr<RemoteStore> store, std::shared_ptr<DiskCache> cache)
-      : cache_(std::move(cache)),
+      : ForwardingStore(*store),
+        cache_(std::move(cache)),
         view_(std::make_shared<AskersView>(cache_, store->asker().value())),
         store_(std::move(store)) {
     cache_->run(Priority::Background, [view = view_] { view->prepare(); });
@@ -23,24 +25,6 @@ class DiskCachedStore final : public RemoteStore {
     return std::make_shared<DiskCachedFile>(store_->open(path, known), view_,
                                             store_->location(path));
   }
-
-  std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
-    return store_->stat(path, context);
-  }
-  std::vector<Entry> list(const RemotePath& directory, const RequestContext& context) override {
-    return store_->list(directory, context);
-  }
-  bool listings_are_complete() const override { return store_->listings_are_complete(); }
-  int parallelism() const override { return store_->parallelism(); }
-  std::string location(const RemotePath& path) const override { return store_->location(path); }
-  std::optional<Asker> asker() const override { return store_->asker(); }
-  Examination examination() override { return store_->examination(); }
-  void check(Purpose purpose, const RequestContext& context) override {
-    store_->check(purpose, context);
-  }
-  Uploader* uploader() override { return store_->uploader(); }
-  TreeUploader* tree_uploader() override { return store_->tree_uploader(); }
-  TreeEditor* editor() override { return store_->editor(); }
 
  private:
   const std::shared_ptr<DiskCache> cache_;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/remote/forwarding_store.h"
+
 namespace red {
 namespace {
 
@@ -26,29 +28,25 @@ class CountingSink final : public ReadSink {
   RemoteCounters& counters_;
 };
 
-class CountingFile final : public RemoteFile {
+class CountingFile final : public ForwardingFile {
  public:
   CountingFile(std::shared_ptr<RemoteFile> file, RemoteCounters& counters)
-      : file_(std::move(file)), counters_(counters) {}
+      : ForwardingFile(std::move(file)), counters_(counters) {}
 
   void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
             const RequestContext& context) override {
     count(counters_.reads);
-    file_->read(range, std::make_shared<CountingSink>(std::move(sink), counters_), context);
+    inner()->read(range, std::make_shared<CountingSink>(std::move(sink), counters_), context);
   }
-  Version version() const override { return file_->version(); }
-  std::optional<Checksum> promised_checksum() const override { return file_->promised_checksum(); }
-  void distrust() override { file_->distrust(); }
 
  private:
-  const std::shared_ptr<RemoteFile> file_;
   RemoteCounters& counters_;
 };
 
-class CountingStore final : public RemoteStore {
+class CountingStore final : public ForwardingStore {
  public:
   CountingStore(std::unique_ptr<RemoteStore> store, RemoteCounters& counters)
-      : store_(std::move(store)), counters_(counters) {}
+      : ForwardingStore(*store), store_(std::move(store)), counters_(counters) {}
 
   std::optional<Entry> stat(const RemotePath& path, const RequestContext& context) override {
     count(counters_.stats);
@@ -61,17 +59,6 @@ class CountingStore final : public RemoteStore {
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override {
     return std::make_shared<CountingFile>(store_->open(path, known), counters_);
   }
-  bool listings_are_complete() const override { return store_->listings_are_complete(); }
-  int parallelism() const override { return store_->parallelism(); }
-  std::string location(const RemotePath& path) const override { return store_->location(path); }
-  std::optional<Asker> asker() const override { return store_->asker(); }
-  Examination examination() override { return store_->examination(); }
-  void check(Purpose purpose, const RequestContext& context) override {
-    store_->check(purpose, context);
-  }
-  Uploader* uploader() override { return store_->uploader(); }
-  TreeUploader* tree_uploader() override { return store_->tree_uploader(); }
-  TreeEditor* editor() override { return store_->editor(); }
 
  private:
   const std::unique_ptr<RemoteStore> store_;

@@ -12,6 +12,7 @@
 
 #include "common/logging.h"
 #include "common/pause.h"
+#include "common/remote/forwarding_store.h"
 
 namespace red {
 namespace {
@@ -275,23 +276,19 @@ void Pauses::close() {
   for (const auto& [id, read] : ended) read->end(&error);
 }
 
-class RetryingFile final : public RemoteFile {
+class RetryingFile final : public ForwardingFile {
  public:
   RetryingFile(std::shared_ptr<RemoteFile> file, const RetryPolicy& policy,
                std::shared_ptr<Pauses> pauses)
-      : file_(std::move(file)), policy_(policy), pauses_(std::move(pauses)) {}
+      : ForwardingFile(std::move(file)), policy_(policy), pauses_(std::move(pauses)) {}
 
   void read(std::optional<ByteRange> range, std::shared_ptr<ReadSink> sink,
             const RequestContext& context) override {
-    std::make_shared<RetryingRead>(file_, range, std::move(sink), context, policy_, pauses_)
+    std::make_shared<RetryingRead>(inner(), range, std::move(sink), context, policy_, pauses_)
         ->start();
   }
 
-  Version version() const override { return file_->version(); }
-  std::optional<Checksum> promised_checksum() const override { return file_->promised_checksum(); }
-
  private:
-  const std::shared_ptr<RemoteFile> file_;
   const RetryPolicy policy_;
   const std::shared_ptr<Pauses> pauses_;
 };
@@ -365,7 +362,7 @@ class RetryingEditor final : public TreeEditor {
   const RetryPolicy policy_;
 };
 
-class RetryingStore final : public RemoteStore, private Uploader, private TreeUploader {
+class RetryingStore final : public ForwardingStore, private Uploader, private TreeUploader {
   template <typename Call>
   auto repeatedly(const RequestContext& context, Call call) {
     return try_repeatedly(has_answered_ ? policy_ : first_, context, [&] {
@@ -388,7 +385,8 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
  public:
   RetryingStore(std::unique_ptr<RemoteStore> store, RetryPolicy policy, Timer& timer,
                 std::optional<RetryPolicy> first)
-      : policy_(policy),
+      : ForwardingStore(*store),
+        policy_(policy),
         first_(first.value_or(policy)),
         pauses_(std::make_shared<Pauses>(timer)),
         store_(std::move(store)) {
@@ -405,15 +403,9 @@ class RetryingStore final : public RemoteStore, private Uploader, private TreeUp
   std::shared_ptr<RemoteFile> open(const RemotePath& path, const Version& known) override {
     return std::make_shared<RetryingFile>(store_->open(path, known), policy_, pauses_);
   }
-  bool listings_are_complete() const override { return store_->listings_are_complete(); }
-  int parallelism() const override { return store_->parallelism(); }
-  std::string location(const RemotePath& path) const override { return store_->location(path); }
-  std::optional<Asker> asker() const override { return store_->asker(); }
   void check(Purpose purpose, const RequestContext& context) override {
     repeatedly(context, [&] { store_->check(purpose, context); });
   }
-  /// Without repetitions: it is to show what happens.
-  Examination examination() override { return store_->examination(); }
   Uploader* uploader() override { return store_->uploader() == nullptr ? nullptr : this; }
   TreeUploader* tree_uploader() override {
     return store_->tree_uploader() == nullptr ? nullptr : this;
