@@ -168,7 +168,7 @@ class Uploads:
         if not found:
             return status_page(400, "Unable to determine resource, parent, or security.")
         if not self._archive.deletes(user, place.security_item()):
-            return status_page(403, "User account doesn't have permission to modify this session.")
+            return status_page(403, "User account doesn't have permission to modify this experiment.")
         resource = found[0].resource
         path = place.route.file_path()
         # java.util.regex and an asterisk at the end: the start decides there, too.
